@@ -1,0 +1,72 @@
+/**
+ * Every limit in one place: its unit is in its name, `docs/limits.md` says what happens past it.
+ * test/documents.test.ts holds this table and that page together.
+ */
+export const LIMITS = {
+  /** A whole ClientHello, over any number of records (TLS allows 16 MiB; real ones are under 4 KiB). */
+  clientHelloBytes: 65_536,
+  /** From accept to the end of the ClientHello or of the first HTTP head. */
+  clientHelloMs: 5_000,
+  /** On a port where a server may speak first, how long the client is waited for. */
+  serverSpeaksFirstMs: 150,
+  /** From the ClientHello to the end of the handshake with the agent. */
+  handshakeMs: 10_000,
+  /** Request line or status line plus headers. */
+  headBytes: 65_536,
+  /** Header fields in one head. */
+  headerFields: 256,
+  /** A trailer section after a chunked body. */
+  trailerBytes: 16_384,
+  /** One chunk-size line with its extensions (RFC 9112 §7.1.1). */
+  chunkLineBytes: 1_024,
+  /** Bytes of chunk extensions in one body. */
+  chunkExtensionBytes: 16_384,
+  /** A body that is read before a route can be chosen by model. */
+  modelBodyBytes: 33_554_432,
+  /** An agent's keep-alive connection without a request. */
+  agentIdleMs: 300_000,
+  /** A pooled upstream connection without a request. */
+  upstreamIdleMs: 55_000,
+  /** No byte in either direction while an exchange is open. */
+  streamIdleMs: 900_000,
+  /** Pooled upstream connections that wait, for one gateway, name and port. */
+  upstreamIdlePerKey: 64,
+  /** From connect() to the end of the TLS handshake with the upstream. */
+  upstreamConnectMs: 15_000,
+  /** Interim (1xx) answers before the final one. */
+  interimResponses: 16,
+  /** Open connections of one sandbox. */
+  connectionsPerSandbox: 2_048,
+  /** Names with a virtual address in one sandbox. */
+  namesPerSandbox: 4_096,
+  /** Bytes of a DNS message over UDP (RFC 1035 §4.2.1 with EDNS, RFC 6891). */
+  dnsMessageBytes: 4_096,
+  /** Time to live of a virtual address. */
+  dnsTtlSeconds: 60,
+  /** DNS connections over TCP of one sandbox. */
+  dnsConnectionsPerSandbox: 64,
+  /** Leaf certificates minted for one sandbox: burst, and per second after it, for allowed and for denied names. */
+  leafBurst: 256,
+  leafPerSecond: 20,
+  leafDeniedBurst: 32,
+  leafDeniedPerSecond: 2,
+  /** TLS contexts that a shard caches (about 23 kB each). */
+  leafCacheEntries: 1_024,
+  /** Validity of a leaf, and how far it is back-dated. */
+  leafValidityMs: 86_400_000,
+  leafBackdateMs: 300_000,
+  /** Telemetry records that wait for export; past it the oldest are dropped and counted. */
+  telemetryQueueRecords: 8_192,
+  telemetryBatchRecords: 256,
+  telemetryFlushMs: 1_000,
+  /** One audit file; eight are kept. */
+  auditFileBytes: 8_388_608,
+  auditFiles: 8,
+  /** A shard that died is started again after this, doubled up to the maximum while it keeps dying. */
+  shardRestartMs: 50,
+  shardRestartMaximumMs: 5_000,
+  /** From SIGTERM to SIGKILL when a sandbox is stopped. */
+  stopGraceMs: 5_000,
+  /** One frame on the worker's control socket. */
+  frameBytes: 1_048_576,
+} as const
