@@ -47,7 +47,8 @@ const CATALOGUE = {
     fault: 'operator',
     title: 'this address is never dialled',
     why: d => `${d.name} leads to ${d.address}, which is ${d.range}.`,
-    fix: d => `Private ranges need a destinationCIDRs prefix wholly inside ${d.range}; loopback, link-local and metadata addresses stay closed.`,
+    fix: d =>
+      `Private ranges need a destinationCIDRs prefix wholly inside ${d.range}; loopback, link-local and metadata addresses stay closed.`,
   },
   CLRK_SERVER_NAME_MISSING: {
     status: 403,
@@ -81,7 +82,8 @@ const CATALOGUE = {
     status: 403,
     fault: 'agent',
     title: 'encrypted ClientHello in passthrough',
-    why: d => `The hello for ${d.name} carries ECH, which can hide another name, and this listener does not terminate TLS.`,
+    why: d =>
+      `The hello for ${d.name} carries ECH, which can hide another name, and this listener does not terminate TLS.`,
     fix: () => 'Turn ECH off in the client, or set tls.mode: Terminate on the listener.',
   },
   CLRK_PROTOCOL_NOT_ALLOWED: {
@@ -305,7 +307,14 @@ export function describe({ code, details }: ClrkFault): {
   fix: string
 } {
   const entry: Entry = CATALOGUE[code]
-  return { code, status: entry.status, fault: entry.fault, title: entry.title, why: entry.why(details), fix: entry.fix(details) }
+  return {
+    code,
+    status: entry.status,
+    fault: entry.fault,
+    title: entry.title,
+    why: entry.why(details),
+    fix: entry.fix(details),
+  }
 }
 
 /** Every code of the catalogue, in its order. */

@@ -2,7 +2,11 @@
 import type { ProviderId } from '../policy/policy.ts'
 
 /** Tokens that a response says it used; null where it does not say. */
-export type Usage = { readonly inputTokens: number | null; readonly outputTokens: number | null; readonly model: string | null }
+export type Usage = {
+  readonly inputTokens: number | null
+  readonly outputTokens: number | null
+  readonly model: string | null
+}
 
 export type Provider = {
   /** As resources spell it. */

@@ -33,10 +33,14 @@ export type SandboxSpec = {
   readonly readOnly: readonly string[]
   readonly trust: TrustPlan
   readonly limits: SandboxLimits
-  readonly stdio: { readonly kind: 'pipes' } | { readonly kind: 'terminal'; readonly rows: number; readonly columns: number }
+  readonly stdio:
+    | { readonly kind: 'pipes' }
+    | { readonly kind: 'terminal'; readonly rows: number; readonly columns: number }
 }
 
-export type SandboxExit = { readonly code: number; readonly signal: null } | { readonly code: null; readonly signal: NodeJS.Signals }
+export type SandboxExit =
+  | { readonly code: number; readonly signal: null }
+  | { readonly code: null; readonly signal: NodeJS.Signals }
 
 export type RunningSandbox = {
   readonly id: string

@@ -2,8 +2,9 @@
  * What the worker does for whoever holds its control socket: the seam between `src/worker` (which implements it) and
  * `src/api` (which serves it). Everything here is plain data or streams; no secret ever comes back out.
  */
-import type { AuditLine } from '../shard/protocol.ts'
+
 import type { RunningSandbox, SandboxExit } from '../runtimes/runtime.ts'
+import type { AuditLine } from '../shard/protocol.ts'
 
 export type ResourceFile = { readonly path: string; readonly text: string }
 
@@ -22,7 +23,11 @@ export type ApplyRequest = {
   /** Directory that the operator named (an example); shown read-only to the agents that this call defines. */
   readonly programDirectory: string | null
   /** Start a stand-in for the provider of each AIProviderRoute on this host and lead its names there. */
-  readonly mockProvider: { readonly address: string; readonly authority: string; readonly hostnames: readonly string[] } | null
+  readonly mockProvider: {
+    readonly address: string
+    readonly authority: string
+    readonly hostnames: readonly string[]
+  } | null
 }
 
 export type AgentSummary = {
@@ -64,7 +69,9 @@ export type RunRequest = {
   readonly memoryBytes: number | null
   readonly cpus: number | null
   readonly pids: number | null
-  readonly stdio: { readonly kind: 'pipes' } | { readonly kind: 'terminal'; readonly rows: number; readonly columns: number }
+  readonly stdio:
+    | { readonly kind: 'pipes' }
+    | { readonly kind: 'terminal'; readonly rows: number; readonly columns: number }
 }
 
 /** What `clrk run --json` prints once the sandbox has ended. */
@@ -103,8 +110,19 @@ export type WorkerStatus = {
   readonly version: string
   readonly pid: number
   readonly state: string
-  readonly shards: readonly { readonly index: number; readonly pid: number | null; readonly sandboxes: number; readonly restarts: number }[]
-  readonly sandboxes: readonly { readonly id: string; readonly agent: string; readonly gateway: string; readonly shard: number; readonly pid: number | null }[]
+  readonly shards: readonly {
+    readonly index: number
+    readonly pid: number | null
+    readonly sandboxes: number
+    readonly restarts: number
+  }[]
+  readonly sandboxes: readonly {
+    readonly id: string
+    readonly agent: string
+    readonly gateway: string
+    readonly shard: number
+    readonly pid: number | null
+  }[]
 }
 
 /** Every method rejects with a ClrkError (src/errors.ts) that names what to do. */
