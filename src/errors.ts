@@ -163,6 +163,13 @@ const CATALOGUE = {
     why: d => `A route that names models reads the body first, up to ${d.limit} bytes.`,
     fix: () => 'Send a smaller body, or let the route name no models.',
   },
+  CLRK_FOREIGN_CREDENTIAL: {
+    status: 403,
+    fault: 'agent',
+    title: 'the agent sent a credential of its own',
+    why: d => `The request to ${d.name} carried ${d.where}, which was removed; the credential of the policy was set.`,
+    fix: () => 'Leave the placeholder where a client wants a key.',
+  },
   CLRK_SECRET_MISSING: {
     status: 503,
     fault: 'operator',
@@ -219,6 +226,13 @@ const CATALOGUE = {
     why: d => `${d.limit} is at its maximum of ${d.maximum}.`,
     fix: () => 'Close what is not needed, or start another sandbox.',
   },
+  CLRK_LEAF_REFUSED: {
+    status: 400,
+    fault: 'agent',
+    title: 'no certificate for this name',
+    why: d => `${d.name} is ${d.reason}.`,
+    fix: () => 'Connect by one plain host name, in ASCII.',
+  },
   CLRK_INTERNAL: {
     status: 500,
     fault: 'clrk',
@@ -268,6 +282,20 @@ const CATALOGUE = {
     title: 'the state belongs to a newer clrk',
     why: d => `${d.state} has version ${d.found}, this clrk knows ${d.known}.`,
     fix: () => 'Upgrade clrk, or give this one a directory of its own with --state DIR.',
+  },
+  CLRK_STATE_DAMAGED: {
+    status: 500,
+    fault: 'operator',
+    title: 'a file of the state cannot be used',
+    why: d => `${d.file}: ${d.reason}.`,
+    fix: d => `${d.fix}`,
+  },
+  CLRK_TRUST_FAILED: {
+    status: 500,
+    fault: 'operator',
+    title: 'the trust store could not be prepared',
+    why: d => `${d.path}: ${d.reason}. The sandbox was not started.`,
+    fix: d => `${d.fix}`,
   },
   CLRK_WORKER_GONE: {
     status: 500,

@@ -58,7 +58,12 @@ export const LIMITS = {
   /** Telemetry records that wait for export; past it the oldest are dropped and counted. */
   telemetryQueueRecords: 8_192,
   telemetryBatchRecords: 256,
+  /** The same in captured bytes: of the records that wait, and of those in one export. */
+  telemetryQueueBytes: 67_108_864,
+  telemetryBatchBytes: 1_048_576,
   telemetryFlushMs: 1_000,
+  /** From an export to its answer. */
+  telemetryExportMs: 10_000,
   /** One audit file; eight are kept. */
   auditFileBytes: 8_388_608,
   auditFiles: 8,
@@ -67,6 +72,25 @@ export const LIMITS = {
   shardRestartMaximumMs: 5_000,
   /** From SIGTERM to SIGKILL when a sandbox is stopped. */
   stopGraceMs: 5_000,
+  /** A file that only the worker reads: a CA, a stored Secret (Kubernetes allows 1 MiB; base64 adds a third). */
+  privateFileBytes: 2_097_152,
+  /** One file of a host's or an image's trust store (a bundle is about 220 kB). */
+  trustFileBytes: 16_777_216,
+  /** Entries below `/etc/ssl/certs` that are carried over (Debian has 290). */
+  trustEntries: 4_096,
   /** One frame on the worker's control socket. */
   frameBytes: 1_048_576,
+  /** The body of one request on it: manifests and secrets. */
+  controlBodyBytes: 16_777_216,
+  /** Events that wait for one reader of the worker's events; past it they are dropped and counted. */
+  watchQueueBytes: 4_194_304,
+  /** The worker's log is set aside (one is kept) when a worker starts and it is larger. */
+  workerLogBytes: 8_388_608,
+  /** One file of resources. */
+  resourceFileBytes: 4_194_304,
+  /** YAML nodes of one document, each alias counted as what it stands for; and how deep they nest. */
+  resourceNodes: 200_000,
+  resourceDepth: 64,
+  /** One endpoint or model glob; matching takes at most this many steps for each character of the text. */
+  globCharacters: 512,
 } as const

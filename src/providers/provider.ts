@@ -25,6 +25,8 @@ export type Provider = {
   readonly environment: readonly string[]
   /** `gen_ai.operation.name` for a path without its query, or null. */
   readonly operation: (path: string) => string | null
+  /** The model that a path without its query names (decoded), or null: then the body says it. Never throws. */
+  readonly modelOfPath: (path: string) => string | null
   /** Usage from a complete JSON body, or from the data of SSE events in order. Never throws; null where there is none. */
   readonly usageOfBody: (body: string) => Usage | null
   readonly usageOfEvents: (events: readonly string[]) => Usage | null

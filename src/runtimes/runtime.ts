@@ -3,18 +3,13 @@
  * `stop`, and `adopt` after a restart where sandboxes outlive their worker.
  */
 import type { Readable, Writable } from 'node:stream'
+import type { TrustPlan } from '../trust/plan.ts'
 
 export type SandboxLimits = {
   readonly memoryBytes: number
   /** Cores; 0.5 is half of one. */
   readonly cpus: number
   readonly pids: number
-}
-
-/** Host paths that trust set-up puts into the sandbox, read-only, and the variables that point at them. */
-export type TrustPlan = {
-  readonly binds: readonly { readonly source: string; readonly target: string }[]
-  readonly environment: Readonly<Record<string, string>>
 }
 
 export type SandboxSpec = {

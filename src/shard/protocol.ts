@@ -38,10 +38,7 @@ export type ToShard =
       readonly shard: number
       /** PEM bundle: the host's roots. */
       readonly roots: string
-      /** Canonical addresses of the worker host; never dialled. */
-      readonly hostAddresses: readonly string[]
     }
-  | { readonly type: 'host-addresses'; readonly hostAddresses: readonly string[] }
   /** New or changed: replaces what was known of this gateway, from the next decision on. */
   | { readonly type: 'gateway'; readonly gateway: string; readonly state: GatewayState }
   | { readonly type: 'forget-gateway'; readonly gateway: string }
@@ -60,7 +57,7 @@ export type ToShard =
 
 export type ToWorker =
   /** The shard is up; `leafKey` is the public key (SPKI DER, base64) that its leaves certify. */
-  | { readonly type: 'ready'; readonly leafKey: string }
+  | { readonly type: 'ready'; readonly pid: number; readonly leafKey: string }
   | { readonly type: 'attached'; readonly sandbox: string }
   | { readonly type: 'attach-failed'; readonly sandbox: string; readonly reason: string }
   | { readonly type: 'detached'; readonly sandbox: string; readonly counters: SandboxCounters }

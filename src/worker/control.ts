@@ -36,6 +36,8 @@ export type AgentSummary = {
   readonly name: string
   /** `namespace/name` of its EgressGateway, or null: no network at all. */
   readonly gateway: string | null
+  /** When whoever runs a DaemonAgent starts it again; `maximum` 0: any number of times. Missing: Always, 0. */
+  readonly restart?: { readonly policy: 'Always' | 'OnFailure' | 'Never'; readonly maximum: number }
 }
 
 export type ApplyResult = {
@@ -116,13 +118,7 @@ export type WorkerStatus = {
     readonly sandboxes: number
     readonly restarts: number
   }[]
-  readonly sandboxes: readonly {
-    readonly id: string
-    readonly agent: string
-    readonly gateway: string
-    readonly shard: number
-    readonly pid: number | null
-  }[]
+  readonly sandboxes: readonly { readonly id: string; readonly agent: string; readonly gateway: string }[]
 }
 
 /** Every method rejects with a ClrkError (src/errors.ts) that names what to do. */

@@ -1,0 +1,287 @@
+/**
+ * One agent connection: HTTP/1.1 requests in sequence, each decided, then exchanged with an upstream connection.
+ *
+ * Bytes flow by `data` and `drain` alone: a side that cannot write pauses the other, so memory stays flat. Nothing
+ * throws out of an event handler; whatever fails ends in an answer while one is possible, else in a closed connection,
+ * never in a response that only looks complete.
+ */
+import type { Duplex } from 'node:stream'
+import { isClrkError } from '../errors.ts'
+import { LIMITS } from '../limits.ts'
+import { startBody, takeBody } from './body.ts'
+import {
+  abort,
+  answer,
+  broken,
+  close,
+  destroy,
+  ended,
+  fail,
+  giveBack,
+  nameOf,
+  refuse,
+  refuseBody,
+  release,
+} from './ending.ts'
+import { dashed } from './grammar.ts'
+import type { RequestHead } from './head.ts'
+import type { Decision, Forward, Http1Hooks, UpstreamLease } from './hooks.ts'
+import { sawRequestHead } from './observe.ts'
+import { awaitResponse, endResponse, relayResponse } from './response.ts'
+import { rewriteRequestHead } from './rewrite.ts'
+import type { Http1Options, Session } from './session.ts'
+import { createSession, EMPTY, steer } from './session.ts'
+import { ownUpstream } from './upstream-leg.ts'
+import { slice, writeHead } from './write-head.ts'
+
+/**
+ * Serves `agent` until it closes; takes the socket over. `options` default to `LIMITS`.
+ *
+ * Pipelined requests wait for the one before them. When the agent ends its side in the middle of an exchange, that is
+ * an abort and cancels the upstream at once, unless the socket allows half-open connections and the request is
+ * complete: then the answer is still delivered. A response that begins before its request has ended is delivered and
+ * ends the connection.
+ */
+export function serveHttp1(agent: Duplex, hooks: Http1Hooks, options: Partial<Http1Options> = {}): void {
+  const session = createSession(
+    agent,
+    hooks,
+    { ...DEFAULTS, ...options },
+    {
+      upstreamData: chunk => upstreamData(session, chunk),
+      upstreamDrained: () => steer(session),
+      upstreamClosed: inOrder => upstreamClosed(session, inOrder),
+      next: () => nextRequest(session),
+      late: () => expired(session),
+    },
+  )
+  agent.on('error', ignore) // 'close' follows
+  agent.on('data', chunk => agentData(session, chunk))
+  agent.on('drain', () => agentDrained(session))
+  agent.on('end', () => agentEnded(session))
+  agent.on('close', () => abort(session))
+  session.deadline.set(session.options.idleMs)
+  if (session.options.firstBytes !== null) agentData(session, session.options.firstBytes)
+  if (agent.destroyed) abort(session)
+  else if (agent.readableEnded) agentEnded(session)
+  else if (agent.isPaused() && !session.paused) agent.resume()
+}
+
+function agentData(session: Session, chunk: Buffer): void {
+  if (session.phase === 'linger' || session.phase === 'closed') return
+  if (session.phase === 'forward' && !session.requestBody.done && session.rest.length === 0) {
+    sendBody(session, chunk)
+    return
+  }
+  session.rest = session.rest.length === 0 ? chunk : Buffer.concat([session.rest, chunk])
+  if (session.phase === 'head') consume(session)
+  else steer(session)
+}
+
+function agentDrained(session: Session): void {
+  if (session.lease?.socket.isPaused()) session.lease.socket.resume()
+  if (session.phase === 'forward' && session.response.started) session.deadline.set(session.options.streamIdleMs)
+  if (session.phase === 'head') consume(session)
+}
+
+function agentEnded(session: Session): void {
+  session.ended = true
+  if (session.phase === 'head') close(session)
+  else if (session.phase === 'linger') return
+  else if (!session.agent.allowHalfOpen || !session.requestBody.done) abort(session)
+}
+
+/** A loop, not a recursion: one segment may hold thousands of requests that are answered at once. */
+function consume(session: Session): void {
+  if (session.consuming) return
+  session.consuming = true
+  while (session.phase === 'head' && session.rest.length > 0 && !session.agent.writableNeedDrain) {
+    const chunk = session.rest
+    session.rest = EMPTY
+    const result = session.reader.push(chunk)
+    if (result.kind === 'head') begin(session, result.head, result.rest)
+    else if (result.kind === 'error') refuse(session, result)
+    else if (session.reader.pending() === chunk.length) session.deadline.set(session.options.headMs)
+  }
+  session.consuming = false
+  steer(session)
+}
+
+function begin(session: Session, head: RequestHead, rest: Buffer): void {
+  session.head = head
+  session.rest = rest
+  session.phase = 'decide'
+  session.bodySent = session.retried = false
+  session.deadline.clear()
+  startBody(session.requestBody, head.framing)
+  awaitResponse(session.response, head, null)
+  try {
+    proceed(session, session.hooks.decide(head), decided, ignore)
+  } catch (error) {
+    broken(session, error)
+  }
+}
+
+/** Goes on with `value`, at once or when it is there; `unwanted` gets it where the exchange has ended meanwhile. */
+function proceed<T>(
+  session: Session,
+  value: T | Promise<T>,
+  next: (session: Session, value: T) => void,
+  unwanted: (value: T) => void,
+): void {
+  if (!(value instanceof Promise)) {
+    next(session, value)
+    return
+  }
+  const { head } = session
+  value
+    .then(settled => {
+      if (session.phase === 'decide' && session.head === head) next(session, settled)
+      else unwanted(settled)
+    })
+    .catch(error => {
+      if (session.head === head) broken(session, error)
+      else if (!isClrkError(error)) session.hooks.report(error)
+    })
+}
+
+function decided(session: Session, decision: Decision): void {
+  const { head } = session
+  if (head === null) return
+  if (decision.kind === 'answer') {
+    answer(session, decision)
+    return
+  }
+  session.forward = decision
+  session.watch.observer = decision.observer
+  sawRequestHead(session.watch, head, decision.set)
+  session.outgoing = rewriteRequestHead(head, decision)
+  awaitResponse(session.response, head, decision.guard)
+  if (head.framing.kind === 'chunked') startBody(session.requestBody, head.framing, refusedTrailers(decision))
+  acquire(session, decision, false)
+}
+
+function acquire(session: Session, forward: Forward, fresh: boolean): void {
+  session.phase = 'decide'
+  session.deadline.set(forward.firstByteMs)
+  try {
+    proceed(session, forward.acquire(fresh), open, lease => giveBack(session, lease, false))
+  } catch (error) {
+    broken(session, error)
+  }
+}
+
+function open(session: Session, lease: UpstreamLease): void {
+  session.lease = lease
+  session.phase = 'forward'
+  ownUpstream(lease.socket, session.events)
+  if (lease.socket.destroyed) {
+    upstreamClosed(session, false)
+    return
+  }
+  const { rest } = session
+  const end = takeBody(session.requestBody, rest, 0, session.sees)
+  if (end < 0) {
+    refuseBody(session)
+    return
+  }
+  session.bodySent = end > 0
+  session.rest = end === rest.length ? EMPTY : rest.subarray(end)
+  writeHead(lease.socket, session.outgoing, rest, 0, end)
+  steer(session)
+}
+
+function sendBody(session: Session, chunk: Buffer): void {
+  const end = takeBody(session.requestBody, chunk, 0, session.sees)
+  if (end < 0) {
+    refuseBody(session)
+    return
+  }
+  session.bodySent = true
+  session.lease?.socket.write(slice(chunk, 0, end))
+  if (end < chunk.length) session.rest = chunk.subarray(end)
+  awaitNext(session)
+  steer(session)
+}
+
+function upstreamData(session: Session, chunk: Buffer): void {
+  const { response } = session
+  const progress = relayResponse(response, chunk, session.requestBody.done)
+  if (progress === 'bad') {
+    fail(session, { code: response.code, details: { name: nameOf(session), reason: response.problem } })
+  } else if (progress === 'done') {
+    finish(session)
+  } else {
+    awaitNext(session)
+    if (session.agent.writableNeedDrain) session.lease?.socket.pause()
+  }
+}
+
+function upstreamClosed(session: Session, inOrder: boolean): void {
+  const { lease, forward, response, requestBody } = session
+  if (lease === null || forward === null) return
+  if (inOrder && endResponse(response) === 'done') {
+    finish(session)
+    return
+  }
+  // RFC 9110 §9.2.2: what may have been acted on is not sent twice, unless acting twice is the same as once.
+  const replayable = !session.bodySent && (!requestBody.done || IDEMPOTENT.test(session.head?.method ?? ''))
+  if (replayable && !response.heard && !lease.fresh && !session.retried) {
+    release(session, false)
+    session.retried = true
+    acquire(session, forward, true)
+    return
+  }
+  const reason = `it closed the connection ${response.started ? 'in the middle of its answer' : 'before it answered'}`
+  fail(session, { code: 'CLRK_UPSTREAM_MALFORMED', details: { name: nameOf(session), reason } })
+}
+
+function finish(session: Session): void {
+  const { response } = session
+  ended(session, null, false)
+  release(session, response.reusable && session.requestBody.done)
+  if (response.closes || (session.ended && session.rest.length === 0)) close(session)
+  else nextRequest(session)
+}
+
+function nextRequest(session: Session): void {
+  session.head = null
+  session.phase = 'head'
+  session.deadline.set(session.options.idleMs)
+  consume(session)
+}
+
+function expired(session: Session): void {
+  const { phase, options, forward, response } = session
+  if (phase === 'linger' || phase === 'closed') {
+    destroy(session)
+  } else if (phase !== 'head') {
+    const milliseconds = response.started ? options.streamIdleMs : (forward?.firstByteMs ?? 0)
+    fail(session, { code: 'CLRK_UPSTREAM_TIMEOUT', details: { name: nameOf(session), milliseconds } })
+  } else if (session.reader.pending() > 0) {
+    refuse(session, { code: 'CLRK_HTTP_MALFORMED', details: { reason: 'its head did not end in time' } })
+  } else {
+    close(session)
+  }
+}
+
+function awaitNext(session: Session): void {
+  const { options, forward, response } = session
+  session.deadline.set(response.started || forward === null ? options.streamIdleMs : forward.firstByteMs)
+}
+
+/** What the policy takes out of or sets on the head is not smuggled in as a trailer (T30). */
+function refusedTrailers({ remove, set }: Forward): (lowerName: string) => boolean {
+  return lowerName => remove(lowerName) || set.some(([name]) => dashed(name.toLowerCase()) === dashed(lowerName))
+}
+
+function ignore(): void {}
+
+const DEFAULTS: Http1Options = {
+  firstBytes: null,
+  idleMs: LIMITS.agentIdleMs,
+  headMs: LIMITS.clientHelloMs,
+  streamIdleMs: LIMITS.streamIdleMs,
+}
+
+const IDEMPOTENT = /^(?:GET|HEAD|OPTIONS|PUT|DELETE)$/

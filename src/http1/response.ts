@@ -1,0 +1,199 @@
+/**
+ * One response, from the upstream's bytes to the agent's socket. Re-framed, not trusted (T130): one framing goes out,
+ * hop-by-hop fields do not; body bytes pass as they are wherever the framing can stay.
+ */
+import type { Duplex } from 'node:stream'
+import type { ErrorCode } from '../errors.ts'
+import { LIMITS } from '../limits.ts'
+import type { Body, BodyFraming, PayloadSink } from './body.ts'
+import { createBody, startBody, takeBody } from './body.ts'
+import type { RequestHead, ResponseHead } from './head.ts'
+import type { HeadReader } from './head-reader.ts'
+import { createResponseReader } from './head-reader.ts'
+import type { ResponseGuard } from './hooks.ts'
+import type { Watch } from './observe.ts'
+import { sawResponseBody, sawResponseHead } from './observe.ts'
+import { rewriteResponseHead } from './rewrite.ts'
+import { slice, writeHead } from './write-head.ts'
+
+export type Response = {
+  readonly agent: Duplex
+  readonly watch: Watch
+  reader: HeadReader<ResponseHead>
+  body: Body
+  readonly sees: PayloadSink
+  request: RequestHead | null
+  guard: ResponseGuard | null
+  /** A byte came from the upstream: the request is not to be sent again. */
+  heard: boolean
+  /** The final head has gone to the agent: no other answer is possible. */
+  started: boolean
+  interim: number
+  mode: 'raw' | 'chunked' | 'plain'
+  /** The agent's connection ends with this response. */
+  closes: boolean
+  /** The upstream connection may carry another exchange, as far as this response says. */
+  reusable: boolean
+  code: ErrorCode
+  problem: string
+}
+
+/** `more`: call again with the next bytes. `bad`: `code` and `problem` say why; nothing more may be passed on. */
+export type Progress = 'more' | 'done' | 'bad'
+
+export function createResponse(agent: Duplex, watch: Watch): Response {
+  return {
+    agent,
+    watch,
+    reader: createResponseReader(),
+    body: createBody(),
+    sees: (chunk, from, to) => sawResponseBody(watch, chunk, from, to),
+    request: null,
+    guard: null,
+    heard: false,
+    started: false,
+    interim: 0,
+    mode: 'raw',
+    closes: false,
+    reusable: false,
+    code: 'CLRK_UPSTREAM_MALFORMED',
+    problem: '',
+  }
+}
+
+/** Makes it ready for the response to `request`. */
+export function awaitResponse(response: Response, request: RequestHead, guard: ResponseGuard | null): void {
+  if (response.reader.pending() > 0) response.reader = createResponseReader()
+  response.request = request
+  response.guard = guard
+  response.heard = response.started = response.closes = response.reusable = false
+  response.interim = 0
+  response.code = 'CLRK_UPSTREAM_MALFORMED'
+  response.body.payloadBytes = 0
+}
+
+/** `requestDone`: the whole request has been sent; a response that begins earlier ends the agent's connection. */
+export function relayResponse(response: Response, chunk: Buffer, requestDone: boolean): Progress {
+  response.heard = true
+  try {
+    let bytes = chunk
+    while (!response.started) {
+      const result = response.reader.push(bytes)
+      if (result.kind === 'more') return 'more'
+      if (result.kind === 'error') return bad(response, String(result.details.reason))
+      if (result.head.status >= 200) return relayFinal(response, result.head, result.rest, requestDone)
+      const problem = relayInterim(response, result.head)
+      if (problem !== null) return bad(response, problem)
+      bytes = result.rest
+      if (bytes.length === 0) return 'more'
+    }
+    return relayBody(response, '', bytes)
+  } catch (error) {
+    response.watch.report(error)
+    response.code = 'CLRK_INTERNAL'
+    return bad(response, 'A response could not be passed on')
+  }
+}
+
+/** The upstream has ended its side in good order. `done` where that is how this response ends. */
+export function endResponse(response: Response): Progress {
+  if (!response.started || response.body.framing !== 'until-close' || response.body.done) return 'bad'
+  try {
+    finishPayload(response)
+    return 'done'
+  } catch (error) {
+    response.watch.report(error)
+    return 'bad'
+  }
+}
+
+function relayInterim(response: Response, head: ResponseHead): string | null {
+  if (head.status === 101) return 'it switches to a protocol that nobody asked for'
+  if (++response.interim > LIMITS.interimResponses)
+    return `it sent more than ${LIMITS.interimResponses} interim answers`
+  if (response.request?.version !== '1.1') return null // HTTP/1.0 knows none (RFC 9110 §15.2)
+  const text = rewriteResponseHead(head, 'none', null)
+  response.agent.write(response.guard === null ? text : response.guard.head(text), 'latin1')
+  return null
+}
+
+function relayFinal(response: Response, head: ResponseHead, rest: Buffer, requestDone: boolean): Progress {
+  const { request, guard } = response
+  if (request === null) return bad(response, 'it answers nothing')
+  const framing = bodyFraming(head, request.method)
+  const keepsFraming = framing.kind === 'none' || (guard === null && framing.kind !== 'until-close')
+  const dechunks = request.version === '1.0' && head.framing.kind === 'chunked'
+  response.mode = keepsFraming && !dechunks ? 'raw' : request.version === '1.1' ? 'chunked' : 'plain'
+  response.closes = !request.keepAlive || !requestDone || response.mode === 'plain'
+  response.reusable = head.keepAlive && framing.kind !== 'until-close'
+  response.started = true
+  startBody(response.body, framing)
+  sawResponseHead(response.watch, head)
+  const goesOut =
+    response.mode === 'chunked' ? 'chunked' : response.mode === 'plain' || head.status === 204 ? 'none' : 'keep'
+  const connection = response.closes ? 'close' : request.version === '1.0' ? 'keep-alive' : null
+  const text = rewriteResponseHead(head, goesOut, connection)
+  return relayBody(response, guard === null ? text : guard.head(text), rest)
+}
+
+/** `head`: what goes out before these bytes, or nothing. */
+function relayBody(response: Response, head: string, bytes: Buffer): Progress {
+  const { agent, body } = response
+  if (response.mode === 'raw') {
+    const end = takeBody(body, bytes, 0, response.watch.observer === null ? null : response.sees)
+    if (end < 0) {
+      response.started = head === '' // nothing has been written: there can still be an answer
+      return bad(response, body.problem ?? '')
+    }
+    if (head !== '') writeHead(agent, head, bytes, 0, end)
+    else if (end > 0) agent.write(slice(bytes, 0, end))
+    return body.done ? endedAt(response, bytes, end) : 'more'
+  }
+  agent.cork()
+  try {
+    if (head !== '') agent.write(head, 'latin1')
+    const end = takeBody(body, bytes, 0, (chunk, from, to) => {
+      sawResponseBody(response.watch, chunk, from, to)
+      const payload = slice(chunk, from, to)
+      writePayload(response, response.guard === null ? payload : response.guard.body(payload))
+    })
+    if (end < 0) return bad(response, body.problem ?? '')
+    if (!body.done) return 'more'
+    finishPayload(response)
+    return endedAt(response, bytes, end)
+  } finally {
+    agent.uncork()
+  }
+}
+
+/** Bytes after the end are an answer to nothing: that connection is not used again. */
+function endedAt(response: Response, bytes: Buffer, end: number): Progress {
+  if (end < bytes.length) response.reusable = false
+  return 'done'
+}
+
+function bad(response: Response, problem: string): Progress {
+  response.problem = problem
+  return 'bad'
+}
+
+function writePayload(response: Response, payload: Buffer): void {
+  if (payload.length === 0) return
+  if (response.mode === 'chunked') response.agent.write(`${payload.length.toString(16)}\r\n`, 'latin1')
+  response.agent.write(payload)
+  if (response.mode === 'chunked') response.agent.write('\r\n', 'latin1')
+}
+
+function finishPayload(response: Response): void {
+  if (response.guard !== null) writePayload(response, response.guard.end())
+  if (response.mode === 'chunked') response.agent.write('0\r\n\r\n', 'latin1')
+}
+
+/** RFC 9112 §6.3, cases 1 to 8. */
+function bodyFraming(head: ResponseHead, method: string): BodyFraming {
+  if (method === 'HEAD' || head.status === 204 || head.status === 304) return NO_BODY
+  return head.framing.kind === 'none' ? UNTIL_CLOSE : head.framing
+}
+
+const NO_BODY: BodyFraming = { kind: 'none' }
+const UNTIL_CLOSE: BodyFraming = { kind: 'until-close' }

@@ -1,0 +1,215 @@
+/** One connection of an agent from accept to close: destination → sniff → decision → whoever carries it out. */
+import type { Socket } from 'node:net'
+import { type ClrkFault, clrkError } from '../errors.ts'
+import { originalDestination } from '../kernel/syscalls.ts'
+import { parseAddress } from '../policy/addresses.ts'
+import { decideSniffed, decideTarget, type SniffedDecision, type Target } from '../policy/decide-connection.ts'
+import type { HostName } from '../policy/policy.ts'
+import { terminateTls } from '../tls/terminate.ts'
+import { type DialTarget, dialTcp, faultOf } from '../upstream/dial.ts'
+import { reset } from './deny.ts'
+import { serveExplanation, serveRequests } from './requests.ts'
+import type { SandboxContext } from './sandbox-proxy.ts'
+import { type Sniffed, sniff } from './sniff.ts'
+import { splice } from './splice.ts'
+
+/** Where the agent was going. */
+export type Destination = { readonly target: Target; readonly address: string; readonly port: number }
+
+export type Revocable = {
+  /** Decides again under the policy of now; what it no longer allows is closed. */
+  readonly recheck: () => void
+  readonly destroy: () => void
+}
+
+/** Ports on which a refused client is likely to read an HTTP answer, in the clear or inside TLS. */
+const EXPLAINED_PORTS: ReadonlySet<number> = new Set([80, 443])
+
+/** Never throws: whatever goes wrong ends this connection and no other. */
+export function handleConnection(context: SandboxContext, socket: Socket): Revocable {
+  socket.on('error', () => {})
+  context.counters.connections += 1
+  const destination = destinationOf(context, socket)
+  const standing: Standing = { sniffed: null, action: null }
+  if (destination === null) socket.destroy()
+  else {
+    carry(context, socket, destination, standing).catch(error => {
+      refuse(context, socket, destination, faultOf(error), 'tcp', 'failed')
+    })
+  }
+  return {
+    recheck: () => {
+      if (destination === null || standing.sniffed === null) return
+      const { target, port } = destination
+      const now = decideSniffed(context.gateway.policy(), target, port, standing.sniffed)
+      if (now.action !== standing.action) socket.destroy()
+    },
+    destroy: () => socket.destroy(),
+  }
+}
+
+const EMPTY = Buffer.alloc(0)
+
+/** What a connection was allowed as, for `recheck`. */
+type Standing = {
+  sniffed: Exclude<Sniffed, { kind: 'error' | 'nothing' }> | null
+  action: SniffedDecision['action'] | null
+}
+
+/** Null where the connection was not redirected here (it reached our port directly) or is gone already. */
+function destinationOf({ names }: SandboxContext, socket: Socket): Destination | null {
+  const fd = descriptorOf(socket)
+  const original = fd === null ? null : originalDestination(fd)
+  if (original === null) return null
+  const { port } = original
+  const address = parseAddress(original.address)
+  if (address === null) return null
+  const name = names.nameAt(original.address)
+  if (name === 'explaining') return { target: { kind: 'explaining' }, address, port }
+  if (name !== null) return { target: { kind: 'name', name }, address, port }
+  return { target: { kind: 'address', address }, address, port }
+}
+
+/** Node shows a socket's descriptor on its handle only. */
+function descriptorOf(socket: Socket): number | null {
+  const handle: unknown = Reflect.get(socket, '_handle')
+  const fd: unknown = typeof handle === 'object' && handle !== null ? Reflect.get(handle, 'fd') : null
+  return typeof fd === 'number' && fd >= 0 ? fd : null
+}
+
+async function carry(
+  context: SandboxContext,
+  socket: Socket,
+  destination: Destination,
+  standing: Standing,
+): Promise<void> {
+  const { target, port } = destination
+  const first = decideTarget(context.gateway.policy(), target, port)
+  if (first.verdict === 'deny' && !EXPLAINED_PORTS.has(port)) {
+    return refuse(context, socket, destination, first.fault, 'tcp')
+  }
+  const serverMaySpeakFirst =
+    first.verdict === 'raw-address' || (first.verdict === 'allow' && !EXPLAINED_PORTS.has(port))
+  const sniffed = await sniff(socket, serverMaySpeakFirst)
+  if (socket.destroyed) return
+  if (sniffed.kind === 'nothing') return reset(socket)
+  if (sniffed.kind === 'error') return refuse(context, socket, destination, sniffed.fault, 'tls')
+
+  const decision = decideSniffed(context.gateway.policy(), target, port, sniffed)
+  standing.sniffed = { ...sniffed, bytes: EMPTY }
+  standing.action = decision.action
+  if ('wouldDeny' in decision && decision.wouldDeny !== undefined && decision.wouldDeny !== null) {
+    report(context, destination, decision.wouldDeny, sniffed.kind === 'raw' ? 'tcp' : sniffed.kind, 'would-deny')
+  }
+  switch (decision.action) {
+    case 'terminate':
+      return terminate(context, socket, decision.name, port, sniffed.bytes)
+    case 'http':
+      socket.unshift(sniffed.bytes)
+      return serveRequests(context, socket, { scheme: 'http', name: decision.name, port })
+    case 'passthrough':
+      return spliceTo(context, socket, destination, { name: decision.name }, sniffed.bytes)
+    case 'splice': {
+      const { name, address } = decision
+      if (name !== null) return spliceTo(context, socket, destination, { name }, sniffed.bytes)
+      if (address !== null) return spliceTo(context, socket, destination, { address }, sniffed.bytes)
+      throw clrkError('CLRK_INTERNAL', { reason: 'a splice without a destination' })
+    }
+    case 'explain':
+      return explain(context, socket, destination, decision, sniffed)
+    case 'reset':
+      return refuse(context, socket, destination, decision.fault, sniffed.kind === 'raw' ? 'tcp' : sniffed.kind)
+  }
+}
+
+async function terminate(
+  context: SandboxContext,
+  socket: Socket,
+  name: HostName,
+  port: number,
+  hello: Buffer,
+): Promise<void> {
+  const { gateway, contexts, mint } = context
+  if (!contexts.has(gateway.id, name) && !mint.allowed.take()) return reset(socket)
+  const secured = await secure(context, socket, name, hello)
+  if (secured !== null) serveRequests(context, secured, { scheme: 'https', name, port })
+}
+
+/** A handshake that fails is the agent's choice (it does not trust us, it went away): nothing to report upstream. */
+async function secure({ gateway, contexts }: SandboxContext, socket: Socket, name: string, hello: Buffer) {
+  const leaf = await contexts.get(gateway.id, name)
+  if (socket.destroyed) return null
+  return terminateTls(socket, hello, leaf).catch(() => null)
+}
+
+async function explain(
+  context: SandboxContext,
+  socket: Socket,
+  destination: Destination,
+  { how, name, fault }: Extract<SniffedDecision, { action: 'explain' }>,
+  sniffed: Extract<Sniffed, { bytes: Buffer }>,
+): Promise<void> {
+  refused(context, destination, fault, how, name)
+  if (how === 'http') {
+    socket.unshift(sniffed.bytes)
+    return serveExplanation(context, socket, fault)
+  }
+  const { gateway, contexts, mint } = context
+  if (!contexts.has(gateway.id, name) && !mint.denied.take()) return reset(socket)
+  const secured = await secure(context, socket, name, sniffed.bytes)
+  if (secured !== null) serveExplanation(context, secured, fault)
+}
+
+async function spliceTo(
+  context: SandboxContext,
+  socket: Socket,
+  destination: Destination,
+  to: DialTarget,
+  first: Buffer,
+): Promise<void> {
+  const upstream = await dialTcp(context.gateway.dialContext(), to, destination.port)
+  if (socket.destroyed) return void upstream.destroy()
+  splice(socket, upstream, first, () => {})
+}
+
+function refuse(
+  context: SandboxContext,
+  socket: Socket,
+  destination: Destination,
+  fault: ClrkFault,
+  protocol: 'tcp' | 'tls' | 'http',
+  action: 'denied' | 'failed' = 'denied',
+): void {
+  if (action === 'denied') refused(context, destination, fault, protocol, null)
+  else report(context, destination, fault, protocol, action)
+  reset(socket)
+}
+
+function refused(
+  context: SandboxContext,
+  destination: Destination,
+  fault: ClrkFault,
+  protocol: 'tcp' | 'tls' | 'http',
+  name: string | null,
+): void {
+  context.counters.denied += 1
+  report(context, destination, fault, protocol, 'denied', name)
+}
+
+function report(
+  context: SandboxContext,
+  { target, address, port }: Destination,
+  fault: ClrkFault,
+  protocol: 'tcp' | 'tls' | 'http',
+  action: 'denied' | 'failed' | 'would-deny',
+  name: string | null = null,
+): void {
+  context.audit({
+    action,
+    protocol,
+    name: name ?? (target.kind === 'name' ? target.name : null),
+    address: target.kind === 'address' ? address : null,
+    port,
+    fault,
+  })
+}

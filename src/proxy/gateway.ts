@@ -1,0 +1,109 @@
+/** What a shard holds of one EgressGateway: policy, secret values, trust, upstream pool, telemetry. */
+import type { SecureContext } from 'node:tls'
+import type { Policy } from '../policy/policy.ts'
+import { type SecretValue, secretValue } from '../secrets/value.ts'
+import type { GatewayState } from '../shard/protocol.ts'
+import { createExporter, type Exporter } from '../telemetry/export.ts'
+import { egressResource } from '../telemetry/record.ts'
+import { createRedactor, type Redactor } from '../telemetry/redact.ts'
+import { type DialContext, upstreamTrust } from '../upstream/dial.ts'
+import { createPool, type UpstreamPool } from '../upstream/pool.ts'
+
+export type ProxyGateway = {
+  /** The worker's key of this gateway; the resource's name is `policy().gateway`. */
+  readonly id: string
+  readonly policy: () => Policy
+  /** `namespace/name/key` */
+  readonly secretOf: (name: string) => SecretValue | undefined
+  /** `text` without any secret of this gateway. */
+  readonly redact: (text: string) => string
+  readonly dialContext: () => DialContext
+  readonly pool: UpstreamPool
+  readonly exporter: () => Exporter
+  /** Replaces policy and secrets from the next decision on; idle upstream connections of another policy are dropped. */
+  readonly update: (state: GatewayState) => void
+  readonly watch: (on: boolean) => void
+  /** Drops its connections; resolves when its telemetry was sent. */
+  readonly close: () => Promise<void>
+}
+
+export type GatewayEnvironment = {
+  /** PEM bundle of the host's roots. */
+  readonly roots: string
+  readonly hostAddresses: () => ReadonlySet<string>
+  /** Gets every encoded export body while somebody watches. */
+  readonly tee: (signal: 'traces' | 'logs', payload: string) => void
+  readonly warn: (message: string) => void
+}
+
+/** Throws where OpenSSL refuses the trust bundle. */
+export function createGateway(id: string, initial: GatewayState, environment: GatewayEnvironment): ProxyGateway {
+  let state = initial
+  let secrets = secretValues(state)
+  let redactor = redactorOf(secrets)
+  let trust = trustOf(state, environment)
+  let watched = false
+  let exporter = exporterOf()
+  const dialContext = (): DialContext => ({ policy: state.policy, trust, hostAddresses: environment.hostAddresses() })
+  const pool = createPool(dialContext)
+
+  function exporterOf(): Exporter {
+    const { gateway, otlp } = state.policy
+    const made = createExporter({
+      endpoint: otlp.endpoint,
+      headers: otlp.headers,
+      resource: egressResource(gateway),
+      onFailure: reason => environment.warn(`EgressGateway ${gateway}: ${reason}`),
+    })
+    made.setSecretValues(revealed(secrets))
+    made.setTee(watched ? environment.tee : null)
+    return made
+  }
+
+  return {
+    id,
+    policy: () => state.policy,
+    secretOf: name => secrets.get(name),
+    redact: text => redactor.text(text),
+    dialContext,
+    pool,
+    exporter: () => exporter,
+    update: next => {
+      const nextTrust = next.additionalRoots === state.additionalRoots ? trust : trustOf(next, environment)
+      const previous = state.policy
+      state = next
+      trust = nextTrust
+      secrets = secretValues(next)
+      redactor = redactorOf(secrets)
+      exporter.setSecretValues(revealed(secrets))
+      if (next.policy.digest === previous.digest) return
+      pool.clear()
+      exporter.close().catch(() => {}) // what it could not send it has reported
+      exporter = exporterOf()
+    },
+    watch: on => {
+      watched = on
+      exporter.setTee(on ? environment.tee : null)
+    },
+    close: () => {
+      pool.close()
+      return exporter.close()
+    },
+  }
+}
+
+function secretValues({ secrets }: GatewayState): ReadonlyMap<string, SecretValue> {
+  return new Map(Object.entries(secrets).map(([name, value]) => [name, secretValue(name, value)]))
+}
+
+function revealed(secrets: ReadonlyMap<string, SecretValue>): readonly string[] {
+  return [...secrets.values()].map(value => value.reveal())
+}
+
+function redactorOf(secrets: ReadonlyMap<string, SecretValue>): Redactor {
+  return createRedactor(revealed(secrets))
+}
+
+function trustOf({ additionalRoots }: GatewayState, { roots }: GatewayEnvironment): SecureContext {
+  return upstreamTrust(`${roots}\n${additionalRoots}`)
+}

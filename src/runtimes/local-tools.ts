@@ -1,0 +1,30 @@
+/** The programs of the host that start a local sandbox. */
+import { accessSync, constants } from 'node:fs'
+import { join } from 'node:path'
+import { clrkError } from '../errors.ts'
+import { TOOL_PATH } from '../plumbing/apply.ts'
+
+/** Absolute paths. */
+export type LocalTools = { readonly bwrap: string; readonly nsenter: string; readonly unshare: string }
+
+/** Throws CLRK_TOOL_MISSING that names the Debian package. `path`: directories to look in, parted by colons. */
+export function findLocalTools(path: string = TOOL_PATH): LocalTools {
+  return {
+    bwrap: find('bwrap', 'bubblewrap', path),
+    nsenter: find('nsenter', 'util-linux', path),
+    unshare: find('unshare', 'util-linux', path),
+  }
+}
+
+function find(tool: string, debianPackage: string, path: string): string {
+  for (const directory of path.split(':')) {
+    const program = join(directory, tool)
+    try {
+      accessSync(program, constants.X_OK)
+      return program
+    } catch {
+      // in the next one, perhaps
+    }
+  }
+  throw clrkError('CLRK_TOOL_MISSING', { tool, path, package: debianPackage })
+}

@@ -1,0 +1,52 @@
+/** `--workspace`: writable inside at the same path, owned by the same person on both sides, and nothing else is there. */
+import assert from 'node:assert/strict'
+import { chownSync, mkdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import test from 'node:test'
+import { clrkRun, makeWorkspace } from '../world/clrk.ts'
+import { createWorld } from '../world/world.ts'
+
+for (const owner of [0, 1000, 54_321]) {
+  for (const user of ['0', '1000'] as const) {
+    test(`a workspace of ${owner} belongs to the agent (user ${user}) inside, and to ${owner} on disk`, async t => {
+      const world = await createWorld(t)
+      const workspace = makeWorkspace(world)
+      writeFileSync(join(workspace, 'mine.txt'), 'from outside\n', { mode: 0o600 })
+      for (const path of [workspace, join(workspace, 'mine.txt')]) chownSync(path, owner, owner)
+      const script =
+        'pwd; cat mine.txt; stat -c %u mine.txt; echo from inside >new.txt; mkdir below; echo more >>mine.txt; chmod 755 new.txt'
+      const { stdout, stderr, code } = await clrkRun(world, ['sh', '-ec', script], { workspace, cwd: workspace, user })
+      assert.equal(code, 0, stderr)
+      assert.equal(stdout, `${workspace}\nfrom outside\n${user}\n`)
+      assert.equal(readFileSync(join(workspace, 'new.txt'), 'utf8'), 'from inside\n')
+      assert.equal(readFileSync(join(workspace, 'mine.txt'), 'utf8'), 'from outside\nmore\n')
+      for (const name of ['new.txt', 'below', 'mine.txt'])
+        assert.equal(statSync(join(workspace, name)).uid, owner, name)
+    })
+  }
+}
+
+test('nothing beside the workspace is there, and links out of it lead nowhere', async t => {
+  const world = await createWorld(t)
+  const workspace = makeWorkspace(world)
+  mkdirSync(join(world.directory, 'beside'))
+  writeFileSync(join(world.directory, 'beside/secret.txt'), 'secret')
+  symlinkSync('../beside/secret.txt', join(workspace, 'link'))
+  const script = `cat link; ls ${world.directory}/beside; ls ${world.directory}; echo x >/etc/new; echo x >/usr/new; echo x >/opt/new; echo x >${world.directory}/new`
+  const { stdout, stderr } = await clrkRun(world, ['sh', '-c', script], { workspace, cwd: workspace, user: '0' })
+  assert.doesNotMatch(stdout, /secret/)
+  assert.match(stdout, /^workspace\n$/)
+  assert.equal(stderr.match(/Read-only|Permission denied|cannot create/g)?.length, 4, stderr)
+})
+
+test('home and /tmp are private, and gone afterwards', async t => {
+  const world = await createWorld(t)
+  const first = await clrkRun(world, [
+    'sh',
+    '-ec',
+    'echo kept >"$HOME/kept"; echo kept >/tmp/kept; ls -A "$HOME" /tmp | grep -c kept',
+  ])
+  assert.equal(first.stdout.trim(), '2', first.stderr)
+  const second = await clrkRun(world, ['sh', '-c', 'ls -A "$HOME" /tmp | grep kept; true'])
+  assert.equal(second.stdout, '')
+})

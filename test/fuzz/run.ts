@@ -1,0 +1,134 @@
+/**
+ * Fuzzes the targets of this folder: every `*.ts` here but this file and tests, each a `target`.
+ *
+ *   node test/fuzz/run.ts [NAME…] [--seconds N] [--seed N]
+ *   node test/fuzz/run.ts NAME --repro FILE
+ *
+ * The generator is seeded; an input that makes a target throw is left in the OS's directory for temporary files.
+ */
+import { mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { parseArgs } from 'node:util'
+
+/** `run` throws, or asserts, on what it must not do; refusing an input is no failure. */
+export type FuzzTarget = {
+  readonly name: string
+  readonly seeds: readonly Buffer[]
+  readonly maximumBytes: number
+  readonly run: (bytes: Buffer) => void
+}
+
+/** The targets of this folder, in the order of their file names. Throws on a file that exports none. */
+export async function findTargets(): Promise<readonly FuzzTarget[]> {
+  const files = readdirSync(import.meta.dirname).filter(
+    file => file.endsWith('.ts') && !file.endsWith('.test.ts') && file !== 'run.ts',
+  )
+  const targets: FuzzTarget[] = []
+  for (const file of files.sort()) {
+    const module = (await import(join(import.meta.dirname, file))) as { target?: FuzzTarget }
+    if (module.target === undefined) throw new Error(`test/fuzz/${file} exports no target`)
+    targets.push(module.target)
+  }
+  return targets
+}
+
+/** Runs `target` on its seeds, then on `iterations` mutations of them. Throws, with the file that replays it. */
+export function fuzz(target: FuzzTarget, iterations: number, seed: number): void {
+  const random = generator(seed)
+  for (const bytes of target.seeds) attempt(target, bytes)
+  for (let count = 0; count < iterations; count++) attempt(target, mutate(target, random))
+}
+
+function attempt(target: FuzzTarget, bytes: Buffer): void {
+  try {
+    target.run(Buffer.from(bytes))
+  } catch (error) {
+    const file = join(mkdtempSync(join(tmpdir(), 'clrk-fuzz-')), `${target.name}.bin`)
+    writeFileSync(file, bytes)
+    throw new Error(`fuzz target ${target.name}: node test/fuzz/run.ts ${target.name} --repro ${file}`, {
+      cause: error,
+    })
+  }
+}
+
+type Random = (below: number) => number
+
+/** Mulberry32: small, and the same on every machine. */
+function generator(seed: number): Random {
+  let state = seed >>> 0
+  return below => {
+    state = (state + 0x6d2b79f5) >>> 0
+    let mixed = Math.imul(state ^ (state >>> 15), state | 1)
+    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61)
+    return ((mixed ^ (mixed >>> 14)) >>> 0) % Math.max(1, below)
+  }
+}
+
+function mutate({ seeds, maximumBytes }: FuzzTarget, random: Random): Buffer {
+  const pick = () => seeds[random(seeds.length)] ?? Buffer.alloc(0)
+  let bytes = Buffer.from(pick())
+  for (let left = 1 + random(4); left > 0; left--) {
+    const at = random(bytes.length + 1)
+    const end = at + random(Math.min(16, bytes.length - at) + 1)
+    const kind = random(6)
+    if (kind === 0) bytes = Buffer.concat([bytes.subarray(0, at), bytes.subarray(end)])
+    else if (kind === 1) bytes = Buffer.concat([bytes.subarray(0, end), bytes.subarray(at)])
+    else if (kind === 2)
+      bytes = Buffer.concat([bytes.subarray(0, at), pick().subarray(random(32)), bytes.subarray(end)])
+    else if (kind === 3) bytes = Buffer.concat([bytes.subarray(0, at), noise(random), bytes.subarray(at)])
+    else if (bytes.length > 0) bytes[at % bytes.length] = kind === 4 ? random(256) : (bytes[random(bytes.length)] ?? 0)
+  }
+  return bytes.subarray(0, maximumBytes)
+}
+
+/** What parsers trip over. */
+const TOKENS = [
+  '\r\n',
+  '\n',
+  '\0',
+  ' ',
+  ':',
+  '::',
+  '.',
+  '..',
+  '/',
+  '%2e',
+  '*',
+  '&',
+  '[',
+  '{',
+  '"',
+  '0x',
+  '__proto__',
+  'ﬀ',
+  '。',
+]
+
+function noise(random: Random): Buffer {
+  return random(2) === 0
+    ? Buffer.from(TOKENS[random(TOKENS.length)] ?? '')
+    : Buffer.from(Array.from({ length: 1 + random(8) }, () => random(256)))
+}
+
+async function main(): Promise<void> {
+  const { values, positionals } = parseArgs({
+    allowPositionals: true,
+    options: { repro: { type: 'string' }, seconds: { type: 'string' }, seed: { type: 'string' } },
+  })
+  const targets = (await findTargets()).filter(({ name }) => positionals.length === 0 || positionals.includes(name))
+  if (targets.length === 0) throw new Error(`there is no fuzz target ${positionals.join(', ')}`)
+  for (const target of targets) {
+    if (values.repro !== undefined) {
+      target.run(readFileSync(values.repro))
+      continue
+    }
+    const end = Date.now() + Number(values.seconds ?? 10) * 1000
+    let seed = Number(values.seed ?? Date.now() % 2 ** 32)
+    let rounds = 0
+    for (; Date.now() < end; rounds++) fuzz(target, 1000, seed++)
+    process.stdout.write(`${target.name}: ${rounds * 1000} inputs, seeds ${seed - rounds} to ${seed - 1}\n`)
+  }
+}
+
+if (import.meta.main) await main()

@@ -1,0 +1,25 @@
+import assert from 'node:assert/strict'
+import { readFileSync, rmSync } from 'node:fs'
+import { dirname } from 'node:path'
+import { test } from 'node:test'
+import { findTargets, fuzz } from './run.ts'
+
+const targets = await findTargets()
+
+for (const target of targets) {
+  test(`no input breaks ${target.name} (short, seeded)`, () => fuzz(target, 2000, 1))
+}
+
+test('an input that breaks a target is kept, and the message replays it', () => {
+  const run = (bytes: Buffer) => assert.notEqual(bytes.toString(), 'bad')
+  const broken = { name: 'broken', seeds: [Buffer.from('bad')], maximumBytes: 8, run }
+  assert.throws(
+    () => fuzz(broken, 0, 1),
+    (error: Error) => {
+      const file = /run\.ts broken --repro (\/.*\/broken\.bin)$/.exec(error.message)?.[1] ?? ''
+      assert.equal(readFileSync(file, 'utf8'), 'bad')
+      rmSync(dirname(file), { recursive: true })
+      return true
+    },
+  )
+})

@@ -1,0 +1,74 @@
+/** An exchange as the proxy would hand it over, for tests that change one thing in it. */
+import { createBodyTap } from '../../src/telemetry/body-tap.ts'
+import type { Exchange } from '../../src/telemetry/record.ts'
+
+export const CAPTURE = {
+  maxBytes: 65_536,
+  includeContentTypes: ['application/json', 'application/x-ndjson', 'text/event-stream'],
+}
+
+export const REQUEST =
+  '{"model":"claude-sonnet-4-5","max_tokens":64,"messages":[{"role":"user","content":"The user says hi"}]}'
+export const RESPONSE =
+  '{"id":"msg_1","type":"message","model":"claude-sonnet-4-5-20250929","content":[{"type":"text","text":"Hi"}],"usage":{"input_tokens":8,"output_tokens":12}}'
+
+type Parts = { requestBody?: readonly Buffer[]; responseBody?: readonly Buffer[]; capture?: typeof CAPTURE | null }
+
+export function exchange(changes: Partial<Omit<Exchange, 'requestBody' | 'responseBody'>> & Parts = {}): Exchange {
+  const { requestBody = [Buffer.from(REQUEST)], responseBody = [Buffer.from(RESPONSE)], capture = CAPTURE } = changes
+  const requestHead =
+    changes.requestHead ??
+    'Host: api.anthropic.com\r\nContent-Type: application/json\r\nX-Api-Key: clrk-injected-by-proxy\r\nUser-Agent: test/1\r\n'
+  const responseHead = changes.responseHead ?? 'Content-Type: application/json\r\nrequest-id: req_1\r\n'
+  const up = tapped(requestBody, requestHead, 'request', capture)
+  const down = tapped(responseBody, responseHead, 'response', capture)
+  return {
+    gateway: 'default/echo-bot',
+    sandbox: {
+      id: 'echo-bot-1',
+      agentKind: 'TaskAgent',
+      agentNamespace: 'default',
+      agentName: 'echo-bot',
+      runtime: 'local',
+    },
+    startTimeNs: 1_767_225_600_000_000_000n,
+    endTimeNs: 1_767_225_600_012_400_000n,
+    method: 'POST',
+    scheme: 'https',
+    name: 'api.anthropic.com',
+    port: 443,
+    target: '/v1/messages',
+    status: 200,
+    error: null,
+    injected: ['x-api-key'],
+    provider: 'anthropic',
+    rule: 'default/anthropic/0/0',
+    route: 'default/anthropic',
+    traceparent: null,
+    ...changes,
+    requestHead,
+    responseHead,
+    requestBody: up.body,
+    requestBodyBytes: up.bytes,
+    requestTruncated: up.truncated,
+    responseBody: down.body,
+    responseBodyBytes: down.bytes,
+    responseTruncated: down.truncated,
+    responseChunks: down.chunks,
+    usageEvents: down.usageEvents,
+  }
+}
+
+function tapped(
+  chunks: readonly Buffer[],
+  head: string,
+  direction: 'request' | 'response',
+  capture: typeof CAPTURE | null,
+) {
+  const tap = createBodyTap(capture, head, direction)
+  for (const chunk of chunks) tap.push(chunk)
+  return tap.end()
+}
+
+/** The canary of these tests: it has what percent-encoding, JSON and base64's second alphabet change. */
+export const SECRET = 'sk-ant-CANARY/7f3a+9b"2c~ÿ>d41??e8'

@@ -1,0 +1,231 @@
+/** One exchange becomes one span and one log record, with the contract's names. */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { brotliCompressSync, gzipSync } from 'node:zlib'
+import type { Attribute, SpanEvent } from '../../src/telemetry/otlp.ts'
+import { recordExchange } from '../../src/telemetry/record.ts'
+import { createRedactor } from '../../src/telemetry/redact.ts'
+import { CAPTURE, exchange, REQUEST, RESPONSE } from './exchange.ts'
+
+const NOTHING = createRedactor([])
+
+function record(changes: Parameters<typeof exchange>[0] = {}) {
+  const { span, log } = recordExchange(exchange(changes), NOTHING)
+  const event = (name: string) => attributesOf(span.events.find(({ name: found }: SpanEvent) => found === name))
+  return { span, log, attributes: Object.fromEntries(span.attributes), event }
+}
+
+function attributesOf(event: SpanEvent | undefined): Record<string, Attribute[1]> | null {
+  return event === undefined ? null : Object.fromEntries(event.attributes)
+}
+
+test('a call of a provider says what was asked, answered and used', () => {
+  const { span, log, attributes, event } = record()
+  assert.deepEqual(attributes, {
+    'agent.kind': 'TaskAgent',
+    'agent.namespace': 'default',
+    'agent.name': 'echo-bot',
+    'clrk.sandbox.id': 'echo-bot-1',
+    'http.request.method': 'POST',
+    'server.address': 'api.anthropic.com',
+    'server.port': 443,
+    'url.scheme': 'https',
+    'url.path': '/v1/messages',
+    'url.full': 'https://api.anthropic.com/v1/messages',
+    'clrk.req.bytes': REQUEST.length,
+    'clrk.resp.bytes': RESPONSE.length,
+    'clrk.req.truncated': false,
+    'clrk.resp.truncated': false,
+    'clrk.resp.chunks': 1,
+    'clrk.duration_ms': 12,
+    'clrk.aiproviderroute.matched': true,
+    'clrk.aiproviderroute.namespace': 'default',
+    'clrk.aiproviderroute.name': 'anthropic',
+    'clrk.egress.rule': 'default/anthropic/0/0',
+    'http.response.status_code': 200,
+    'gen_ai.response.stream': false,
+    'clrk.body.usage_visible': true,
+    'gen_ai.system': 'anthropic',
+    'gen_ai.operation.name': 'chat',
+    'gen_ai.request.model': 'claude-sonnet-4-5',
+    'gen_ai.response.model': 'claude-sonnet-4-5-20250929',
+    'gen_ai.usage.input_tokens': 8,
+    'gen_ai.usage.output_tokens': 12,
+  })
+  assert.equal(span.name, 'chat claude-sonnet-4-5')
+  assert.equal(span.failure, null)
+  assert.match(`${span.traceId} ${span.spanId} ${span.parentSpanId}`, /^[0-9a-f]{32} [0-9a-f]{16} null$/)
+  assert.deepEqual(event('http.request.headers'), {
+    'http.request.header.x-api-key': '[redacted]',
+    'http.request.header.host': 'api.anthropic.com',
+    'http.request.header.content-type': 'application/json',
+    'http.request.header.user-agent': 'test/1',
+  })
+  assert.deepEqual(event('http.response.headers'), {
+    'http.response.header.content-type': 'application/json',
+    'http.response.header.request-id': 'req_1',
+  })
+  assert.deepEqual(event('http.request.body'), {
+    'clrk.body.bytes': REQUEST.length,
+    'clrk.body.truncated': false,
+    'clrk.body.b64': Buffer.from(REQUEST).toString('base64'),
+  })
+  assert.equal(event('http.response.body')?.['clrk.body.b64'], Buffer.from(RESPONSE).toString('base64'))
+  assert.equal(log.severity, 'INFO')
+  assert.equal(
+    log.body,
+    `POST api.anthropic.com/v1/messages 200 12ms req=${REQUEST.length}B resp=${RESPONSE.length}B provider=anthropic model=claude-sonnet-4-5 tokens=8/12 route=default/anthropic`,
+  )
+})
+
+test('an injected header is there although the agent did not send it', () => {
+  const { event } = record({ requestHead: 'Host: h\r\n', injected: ['X-Goog-Api-Key'] })
+  assert.deepEqual(event('http.request.headers'), {
+    'http.request.header.x-goog-api-key': '[redacted]',
+    'http.request.header.host': 'h',
+  })
+})
+
+test('a request line, repeated fields and odd lines do no harm', () => {
+  const { event } = record({
+    requestHead: 'POST http://h:80/x HTTP/1.1\r\nVia: a\r\nvia:b\r\n: c\r\nnothing\r\nReferer: /p?key=1&b=2\r\n\r\n',
+    injected: [],
+  })
+  assert.deepEqual(event('http.request.headers'), {
+    'http.request.header.via': 'a, b',
+    'http.request.header.referer': '/p?key=[redacted]&b=2',
+  })
+})
+
+test('usage of a stream is seen with the capture off', () => {
+  const { attributes, event } = record({
+    capture: null,
+    responseHead: 'content-type: text/event-stream; charset=utf-8\r\n',
+    responseBody: [
+      Buffer.from('data: {"type":"message_start","message":{"usage":{"input_tokens":25}}}\n\ndata: {"usage":{"out'),
+      Buffer.from('put_tokens":15}}\n\n'),
+    ],
+  })
+  assert.equal(attributes['gen_ai.response.stream'], true)
+  assert.equal(attributes['gen_ai.usage.input_tokens'], 25)
+  assert.equal(attributes['gen_ai.usage.output_tokens'], 15)
+  assert.equal(event('http.response.body'), null)
+})
+
+for (const [encoding, compress] of [
+  ['gzip', gzipSync],
+  ['br', brotliCompressSync],
+] as const) {
+  test(`a ${encoding} answer is shown and counted decoded, its bytes as on the wire`, () => {
+    const wire = compress(Buffer.from(RESPONSE))
+    const { attributes, event } = record({
+      responseHead: `content-type: application/json\r\ncontent-encoding: ${encoding}\r\n`,
+      responseBody: [wire.subarray(0, 10), wire.subarray(10)],
+    })
+    assert.equal(attributes['gen_ai.usage.output_tokens'], 12)
+    assert.deepEqual(event('http.response.body'), {
+      'clrk.body.bytes': wire.length,
+      'clrk.body.truncated': false,
+      'clrk.body.content_encoding': encoding,
+      'clrk.body.b64': Buffer.from(RESPONSE).toString('base64'),
+    })
+  })
+}
+
+test('a compressed stream that was kept whole shows its usage', () => {
+  const events =
+    'data: {"type":"message_start","message":{"usage":{"input_tokens":3}}}\r\n\r\ndata: {"usage":{"output_tokens":4}}\r\n\r\n'
+  const { attributes } = record({
+    responseHead: 'content-type: text/event-stream\r\ncontent-encoding: gzip\r\n',
+    responseBody: [gzipSync(Buffer.from(events))],
+  })
+  assert.equal(attributes['gen_ai.usage.input_tokens'], 3)
+  assert.equal(attributes['gen_ai.usage.output_tokens'], 4)
+})
+
+test('compressed bytes that cannot be looked into are never shown', () => {
+  const wire = gzipSync(Buffer.from(RESPONSE.repeat(9)))
+  for (const [capture, body] of [
+    [{ ...CAPTURE, maxBytes: 30 }, wire],
+    [CAPTURE, wire.subarray(0, 30)],
+  ] as const) {
+    const { event } = record({
+      capture,
+      responseHead: 'content-type: application/json\r\ncontent-encoding: gzip\r\n',
+      responseBody: [body],
+    })
+    assert.equal(event('http.response.body')?.['clrk.body.b64'], undefined)
+    assert.equal(event('http.response.body')?.['clrk.body.content_encoding'], 'gzip')
+  }
+})
+
+test('decoded content is held to 64 KiB', () => {
+  const { event } = record({
+    responseHead: 'content-type: application/json\r\ncontent-encoding: gzip\r\n',
+    responseBody: [gzipSync(Buffer.from(RESPONSE.repeat(600)))],
+  })
+  const shown = Buffer.from(String(event('http.response.body')?.['clrk.body.b64']), 'base64')
+  assert.equal(shown.length, 65_536)
+  assert.equal(event('http.response.body')?.['clrk.body.truncated'], true)
+})
+
+for (const [what, changes, name, failure, severity] of [
+  ['an answer of 404', { status: 404 }, 'chat claude-sonnet-4-5', 'HTTP 404', 'WARN'],
+  ['an answer of 529', { status: 529 }, 'chat claude-sonnet-4-5', 'HTTP 529', 'ERROR'],
+  ['no answer', { status: 0, provider: null, route: null, method: 'GET' }, 'GET api.anthropic.com', 'HTTP 0', 'WARN'],
+  [
+    'a denial',
+    {
+      status: 403,
+      provider: null,
+      error: {
+        code: 'CLRK_PLAIN_HTTP_NOT_ALLOWED',
+        details: { gateway: 'default/g', name: 'api.anthropic.com', port: 80 },
+      },
+    },
+    'POST api.anthropic.com',
+    'CLRK_PLAIN_HTTP_NOT_ALLOWED: No EgressL4Route of EgressGateway default/g allows api.anthropic.com on port 80 in the clear.',
+    'WARN',
+  ],
+] as const) {
+  test(`${what} is an error of its span`, () => {
+    const { span, log, attributes } = record(changes)
+    assert.deepEqual([span.name, span.failure, log.severity], [name, failure, severity])
+    assert.equal(attributes['http.response.status_code'], changes.status === 0 ? undefined : changes.status)
+    assert.equal(attributes['error.type'], 'error' in changes ? changes.error.code : undefined)
+    assert.equal(attributes['clrk.egress.deny_reason'], 'error' in changes ? 'policy' : undefined)
+  })
+}
+
+test("the agent's traceparent is the parent where it is valid", () => {
+  const trace = '4bf92f3577b34da6a3ce929d0e0e4736'
+  const parent = '00f067aa0ba902b7'
+  for (const valid of [`00-${trace}-${parent}-01`, `01-${trace}-${parent}-01-more`, `cc-${trace}-${parent}-00`]) {
+    const { span } = record({ traceparent: valid })
+    assert.deepEqual([span.traceId, span.parentSpanId], [trace, parent])
+  }
+  for (const invalid of [
+    '',
+    `00-${trace}-${parent}-01-more`,
+    `ff-${trace}-${parent}-01`,
+    `00-${'0'.repeat(32)}-${parent}-01`,
+    `00-${trace}-${'0'.repeat(16)}-01`,
+    `00-${trace.toUpperCase()}-${parent}-01`,
+    `00-${trace}-${parent}-01\r\nx`,
+  ]) {
+    const { span } = record({ traceparent: invalid })
+    assert.notEqual(span.traceId, trace)
+    assert.equal(span.parentSpanId, null)
+  }
+})
+
+test('ids differ from span to span', () => {
+  const seen = new Set(Array.from({ length: 2_000 }, () => record().span.spanId))
+  assert.equal(seen.size, 2_000)
+})
+
+test('another port stands in the URL, a query without secrets too', () => {
+  const { attributes } = record({ port: 8443, target: '/v1/x?page=2&key=abc', scheme: 'http' })
+  assert.equal(attributes['url.full'], 'http://api.anthropic.com:8443/v1/x?page=2&key=[redacted]')
+  assert.equal(attributes['url.path'], '/v1/x')
+})
