@@ -24,6 +24,8 @@ import { shortPath } from './socket-path.ts'
 export type ControlServer = {
   /** Connections that are open now. */
   readonly clients: () => number
+  /** From now on nobody can join: the first step of ending, so that a newcomer never lands on a worker that is leaving. */
+  readonly stopListening: () => void
   /** Ends the watches and, after at most `CLOSE_MS`, every connection; the socket is gone when it resolves. */
   readonly close: () => Promise<void>
 }
@@ -74,9 +76,12 @@ export async function serveControl(
   await once(server, 'listening')
   chmodSync(short.path, 0o600)
 
+  const closed = once(server, 'close')
+  const stopListening = () => {
+    if (server.listening) server.close()
+  }
   const end = async () => {
-    const closed = once(server, 'close')
-    server.close()
+    stopListening()
     const late = AbortSignal.timeout(CLOSE_MS)
     await Promise.race([Promise.all(runs), once(late, 'abort')])
     for (const response of watches) response.end()
@@ -89,6 +94,7 @@ export async function serveControl(
   let ended: Promise<void> | null = null
   return {
     clients: () => sockets.size,
+    stopListening,
     close: () => {
       ended ??= end()
       return ended

@@ -38,7 +38,7 @@ export type RequestDecision =
 
 /**
  * Pure: no clock, no I/O, no throw. The first rule that names provider, endpoint and model wins. A credential is set on
- * port 443 over TLS only; the agent's own are removed wherever the host is a provider's (T34, T89).
+ * port 443 over TLS only; the agent's own are removed wherever a route speaks of the host (T34, T89).
  */
 export function decideRequest(policy: Policy, request: RequestFacts): RequestDecision {
   const { scheme, name, port } = request
@@ -48,7 +48,9 @@ export function decideRequest(policy: Policy, request: RequestFacts): RequestDec
   if (connection.verdict === 'deny') return deny(connection.fault)
   const wouldDeny = connection.verdict === 'allow' ? connection.wouldDeny : null
   const rules = providerRules(policy, name)
-  const provider = providerOfHost(name)?.id ?? rules[0]?.provider ?? null
+  const [first] = rules
+  // A provider's host that no route speaks of is a host like any other: the agent may bring its own key.
+  const provider = first === undefined ? null : (providerOfHost(name)?.id ?? first.provider)
   const plain: RequestDecision = { verdict: 'forward', rule: null, strip: provider, credentials: [], wouldDeny }
   if (scheme === 'http') {
     const allowed = connection.verdict === 'allow' && connection.via !== 'provider'

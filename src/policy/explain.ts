@@ -1,7 +1,7 @@
 /** A denial → what the agent reads: RFC 9457 problem details, with the YAML that would allow it where there is one. */
 import { type ClrkFault, describe } from '../errors.ts'
-import { escapeGlob } from '../resources/glob.ts'
 import { PROVIDERS } from '../providers/registry.ts'
+import { escapeGlob } from '../resources/glob.ts'
 import { parseAddress, specialRange } from './addresses.ts'
 import { canonicalName } from './names.ts'
 

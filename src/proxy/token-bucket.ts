@@ -1,7 +1,11 @@
 /** A rate: `burst` at once, `perSecond` after it. Used per sandbox, so that one cannot spend what others need. */
 export type TokenBucket = { readonly take: () => boolean }
 
-export function tokenBucket(burst: number, perSecond: number, now: () => number = () => performance.now()): TokenBucket {
+export function tokenBucket(
+  burst: number,
+  perSecond: number,
+  now: () => number = () => performance.now(),
+): TokenBucket {
   let tokens = burst
   let last = now()
   return {

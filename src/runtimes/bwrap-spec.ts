@@ -77,7 +77,7 @@ export function bwrapArguments(
  * (T66), so no agent runs without somebody who answers for it. Only descriptors 0 to 2 go further (T129).
  */
 export function commandInside(spec: SandboxSpec, control: number): readonly string[] {
-  const ctty: string[] = []
+  const ctty = spec.stdio.kind === 'terminal' ? ['--ctty'] : []
   const others = [3, 4, 5, 6, 7, 8, 9].map(fd => `${fd}<&-`).join(' ')
   const gate = `echo >&${control} && read -r go <&${control} || exit 125; exec ${others}; exec "$@"`
   return ['/usr/bin/setsid', ...ctty, '/bin/sh', '-c', gate, 'clrk', ...spec.argv]

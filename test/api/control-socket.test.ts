@@ -162,3 +162,13 @@ test('clients are counted until they go, and hear that the worker went', async t
   await server.close()
   await client.gone
 })
+
+test('once it has stopped listening nobody joins, and runs go on', async t => {
+  const { client, server, state } = await serveForTest(t)
+  const run = await client.run(runRequest(['cat']), never)
+  server.stopListening()
+  await assert.rejects(connect(state), hasCode('CLRK_WORKER_GONE'))
+  run.sandbox.stdin.end('still here')
+  assert.equal(await text(run.sandbox.stdout), 'still here')
+  assert.deepEqual((await run.record).exit, { code: 0, signal: null })
+})

@@ -35,7 +35,7 @@ test('nothing beside the workspace is there, and links out of it lead nowhere', 
   const script = `cat link; ls ${world.directory}/beside; ls ${world.directory}; echo x >/etc/new; echo x >/usr/new; echo x >/opt/new; echo x >${world.directory}/new`
   const { stdout, stderr } = await clrkRun(world, ['sh', '-c', script], { workspace, cwd: workspace, user: '0' })
   assert.doesNotMatch(stdout, /secret/)
-  assert.match(stdout, /^workspace\n$/)
+  assert.match(stdout, /^workspace\n$/, stderr)
   assert.equal(stderr.match(/Read-only|Permission denied|cannot create/g)?.length, 4, stderr)
 })
 

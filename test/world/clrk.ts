@@ -24,9 +24,12 @@ export type ClrkRun = {
   readonly arguments?: readonly string[]
 } & RunOptions
 
-/** `clrk run` to the end. */
+/** `clrk run` to the end. When it takes too long, the error shows the worker's log. */
 export function clrkRun(world: World, argv: readonly string[], options: ClrkRun = {}): Promise<Finished> {
-  return world.host(runArguments(world, argv, options), options)
+  return world.host(runArguments(world, argv, options), options).catch(error => {
+    const log = join(stateOf(world, options.state), 'worker.log')
+    throw new Error(`${error.message}\n${existsSync(log) ? readFileSync(log, 'utf8') : 'no worker.log'}`)
+  })
 }
 
 /** `clrk run`, left running. */
