@@ -4,7 +4,7 @@ import Anthropic from '@anthropic-ai/sdk'
 
 const event = JSON.parse(await text(process.stdin)) // the CloudEvent that started this task
 const question = event.data?.message ?? `Hello from ${event.source}`
-const request = { model: 'claude-sonnet-4-5', max_tokens: 256, messages: [{ role: 'user', content: question }] }
+const request = { model: 'claude-haiku-5-5', max_tokens: 256, messages: [{ role: 'user', content: question }] }
 console.log(`my key: ${process.env.ANTHROPIC_API_KEY}`)
 
 const anthropic = new Anthropic()

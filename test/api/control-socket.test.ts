@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { execFileSync, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdirSync, mkdtempSync, statSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, rmSync, statSync } from 'node:fs'
 import { request } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -57,7 +57,9 @@ test('a body that is not JSON is never quoted', async t => {
 })
 
 test('the socket is for its owner alone, also below a path longer than an address holds', async t => {
-  const state = join(mkdtempSync(join(tmpdir(), 'clrk-api-')), 'd'.repeat(200))
+  const outer = mkdtempSync(join(tmpdir(), 'clrk-api-'))
+  t.after(() => rmSync(outer, { recursive: true }))
+  const state = join(outer, 'd'.repeat(200))
   mkdirSync(state)
   const { client } = await serveForTest(t, state)
   assert.equal((await client.status()).pid, process.pid)

@@ -97,22 +97,27 @@ test('a worker that goes away is one line, exit status 1', async t => {
   assert.match(err, /^clrk: the worker is gone: .*\n$/)
 })
 
-test('a terminal is raw while the program runs, and as before after it', async t => {
-  const { state, control } = await serveForTest(t)
-  const script = `tty; "${LAUNCHER}" run --state "${state}" -- sh -c 'head -c 1; exit 3'; echo "status $?"; stty -a`
-  const terminal = spawn('script', ['-qec', `stty cols 101 rows 33; ${script}`, '/dev/null'], { stdio: 'pipe' })
-  const done = result(terminal)
-  const [first] = await once(terminal.stdout, 'data')
-  const device = String(first).trim()
-  const settings = () => execFileSync('stty', ['-a', '-F', device], { encoding: 'utf8' })
-  while (!settings().includes('-icanon')) await setImmediate()
-  terminal.stdin.write('\x03') // Ctrl-C is a byte for the program's own terminal here, no signal for us
-  const { out } = await done
-  assert.match(out, /\x03.*status 3.* icanon/s)
-  const [request] = control.calls
-  assert.ok(request !== undefined && 'stdio' in request)
-  assert.deepEqual(request.stdio, { kind: 'terminal', rows: 33, columns: 101 })
-})
+for (const [ending, status] of [
+  ['exit 3', 3],
+  ['kill $$', 143],
+] as const) {
+  test(`a terminal is raw while the program runs, and as before after its ${ending}`, async t => {
+    const { state, control } = await serveForTest(t)
+    const script = `tty; "${LAUNCHER}" run --state "${state}" -- sh -c 'head -c 1; ${ending}'; echo "status $?"; stty -a`
+    const terminal = spawn('script', ['-qec', `stty cols 101 rows 33; ${script}`, '/dev/null'], { stdio: 'pipe' })
+    const done = result(terminal)
+    const [first] = await once(terminal.stdout, 'data')
+    const device = String(first).trim()
+    const settings = () => execFileSync('stty', ['-a', '-F', device], { encoding: 'utf8' })
+    while (!settings().includes('-icanon')) await setImmediate()
+    terminal.stdin.write('\x03') // Ctrl-C is a byte for the program's own terminal here, no signal for us
+    const { out } = await done
+    assert.match(out, new RegExp(`\\x03.*status ${status}.* icanon`, 's'))
+    const [request] = control.calls
+    assert.ok(request !== undefined && 'stdio' in request)
+    assert.deepEqual(request.stdio, { kind: 'terminal', rows: 33, columns: 101 })
+  })
+}
 
 test('without a terminal on stdout there are pipes', async t => {
   const { state, control } = await serveForTest(t)

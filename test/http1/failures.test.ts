@@ -162,6 +162,32 @@ test('a stale pooled connection is replaced once, for what can be sent again', a
   assert.deepEqual(rig.faults, [])
 })
 
+test('a pooled connection that is dead already, or dies within a head, spoils nothing after it', async t => {
+  const rig = await startRig(t)
+  const agent = await rig.agent()
+  agent.write(GET)
+  const first = await rig.nextUpstream()
+  await first.until('\r\n\r\n')
+  first.write(OK)
+  await agent.until('ok')
+  first.socket.end()
+  while (rig.idle[0]?.destroyed !== true) await new Promise(setImmediate)
+  agent.write(GET)
+  const second = await rig.nextUpstream()
+  await second.until('\r\n\r\n')
+  second.socket.end('HTTP/1.1 200 OK\r\nContent-Le')
+  await agent.until('before it answered')
+  agent.write(GET)
+  const third = await rig.nextUpstream()
+  await third.until('\r\n\r\n')
+  third.write(OK)
+  await agent.until('ok', 2)
+  assert.deepEqual(
+    rig.faults.map(fault => fault.code),
+    ['CLRK_UPSTREAM_MALFORMED'],
+  )
+})
+
 test('what may have been acted on is not sent twice, nor anything on a second fresh failure', async t => {
   // T49
   for (const request of [
@@ -207,6 +233,23 @@ test('an agent that goes away cancels its upstream at once', async t => {
   assert.deepEqual(
     rig.ends.map(end => end.aborted),
     [true, true, true, true],
+  )
+})
+
+test('an agent that ends its side while it reads nothing cancels its upstream', async t => {
+  const rig = await startRig(t)
+  const agent = await rig.agent()
+  agent.write(GET)
+  const upstream = await rig.nextUpstream()
+  await upstream.until('\r\n\r\n')
+  agent.socket.pause()
+  upstream.socket.write(`HTTP/1.1 200 OK\r\nContent-Length: 50000000\r\n\r\n${'x'.repeat(20_000_000)}`)
+  while (rig.served[0]?.writableNeedDrain !== true) await new Promise(setImmediate)
+  agent.socket.end()
+  await upstream.closed
+  assert.deepEqual(
+    rig.ends.map(end => end.aborted),
+    [true],
   )
 })
 

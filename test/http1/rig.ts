@@ -29,6 +29,8 @@ export type Rig = {
   readonly upstreams: Peer[]
   readonly nextUpstream: () => Promise<Peer>
   readonly agent: (options?: { allowHalfOpen?: boolean }) => Promise<Peer>
+  /** The proxy's ends of the agents' connections, in order. */
+  readonly served: Socket[]
   readonly idle: Socket[]
   readonly heads: RequestHead[]
   readonly faults: ClrkFault[]
@@ -68,6 +70,7 @@ export async function startRig(t: TestContext, options: RigOptions = {}): Promis
 
   const rig: Omit<Rig, 'port' | 'nextUpstream' | 'agent'> = {
     upstreams,
+    served: [],
     idle: [],
     heads: [],
     faults: [],
@@ -87,7 +90,8 @@ export async function startRig(t: TestContext, options: RigOptions = {}): Promis
     return { socket, fresh: pooled === undefined, release }
   }
 
-  const serve = (socket: Socket) =>
+  const serve = (socket: Socket) => {
+    rig.served.push(socket)
     serveHttp1(
       keep(socket),
       {
@@ -120,6 +124,7 @@ export async function startRig(t: TestContext, options: RigOptions = {}): Promis
       },
       options.session,
     )
+  }
   const { allowHalfOpen = false } = options
   const proxy = options.tls
     ? createTlsServer({ ...options.tls, allowHalfOpen }, serve)

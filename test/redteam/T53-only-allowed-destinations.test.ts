@@ -44,7 +44,7 @@ while True: print("reached by", s.accept()[1], flush=True)`
 const ADDRESSES = [ATTACKER.v4, ATTACKER.v6, addressOf('other.example.com'), addressOf('echo.example.com', 6)]
 const HOST = [HOST_ADDRESSES.v4, HOST_ADDRESSES.v6]
 const METADATA = ['169.254.169.254', 'fd00:ec2::254', '169.254.170.2', '100.100.100.200']
-const PRIVATE = ['10.1.2.3', '172.16.0.1', '192.168.1.1', 'fd12::3', 'fe80::1']
+const PRIVATE = ['10.1.2.3', '172.16.0.1', '192.168.1.1', 'fd12::3']
 
 const SCRIPT = `
 def no_server_name(address):

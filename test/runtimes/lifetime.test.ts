@@ -203,6 +203,7 @@ test('an agent whose worker dies while it boots is never let go', async () => {
   assert.ok(control instanceof Readable)
   await once(control, 'data') // the gate waits
   control.destroy()
+  assert.ok(gate.stdout)
   assert.equal(await readAll(gate.stdout), '')
   assert.deepEqual(gate.exitCode ?? (await once(gate, 'exit'))[0], 125)
 })

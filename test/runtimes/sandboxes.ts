@@ -24,7 +24,9 @@ if (process.env.CLRK_TEST_MOUNTS === undefined) {
 
 export const STATE_ID = `t${process.pid.toString(36).padStart(7, '0')}`
 /** Everything below is on a tmpfs of this process alone, reachable by any uid. */
-export const SCRATCH = mkdtempSync(join(tmpdir(), 'clrk-runtimes-'))
+export const SCRATCH = mkdtempSync(join(process.env.CLRK_TEST_SCRATCH ?? tmpdir(), 'clrk-runtimes-'))
+// A child of the test that is killed leaves its own in here.
+process.env.CLRK_TEST_SCRATCH = SCRATCH
 mountTmpfs(SCRATCH, 256 * 1024 * 1024)
 const staging = join(SCRATCH, 'staging')
 mkdirSync(staging)
