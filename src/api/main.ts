@@ -49,6 +49,7 @@ async function main(): Promise<void> {
   const stop = async () => {
     if (stopping) return
     stopping = true
+    server.stopListening()
     await worker.shutdown()
     await server.close()
     process.exit(0)

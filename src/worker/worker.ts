@@ -182,7 +182,14 @@ export async function createWorker(state: State, version: string): Promise<Worke
       programDirectory = request.programDirectory
       return {
         agents: agents().map(
-          (agent): AgentSummary => ({ kind: agent.kind, name: nameOf(agent), gateway: gatewayOf(agent) }),
+          (agent): AgentSummary => ({
+            kind: agent.kind,
+            name: nameOf(agent),
+            gateway: gatewayOf(agent),
+            ...(agent.kind === 'DaemonAgent'
+              ? { restart: { policy: agent.spec.restartPolicy, maximum: agent.spec.maxRestarts } }
+              : {}),
+          }),
         ),
         gateways: gateways
           .resources()

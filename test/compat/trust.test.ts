@@ -32,7 +32,7 @@ test('each client trusts the gateway, as root inside and as a user', async t => 
 
 const CLIENTS = {
   curl: 'curl -sS URL',
-  'wget (GnuTLS)': 'wget -qO- URL',
+  'wget with GnuTLS': 'wget -qO- URL',
   'Python urllib': `python3 -c 'import urllib.request; print(urllib.request.urlopen("URL").read().decode())'`,
   'openssl s_client': `printf 'GET TARGET HTTP/1.1\\r\\nHost: echo.example.com\\r\\nConnection: close\\r\\n\\r\\n' | openssl s_client -quiet -verify_return_error -connect echo.example.com:443`,
   Java: 'java -Duser.home="$HOME" Get.java URL',

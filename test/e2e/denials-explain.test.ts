@@ -40,7 +40,11 @@ test('the YAML in a denial, applied, allows what was denied', async t => {
         /403 application\/problem\+json$/,
         `${readFileSync(allowing, 'utf8')}\n${allowed.stdout}${allowed.stderr}`,
       )
-      assert.equal((await world.requests()).filter(({ target }) => target === new URL(url).pathname).length, 1)
+      assert.equal(
+        (await world.requests()).filter(({ scheme, server, target }) => `${scheme}://${server}${target}` === url)
+          .length,
+        1,
+      )
     })
   }
 })
@@ -77,7 +81,7 @@ test('an upstream that fails is explained as well, and never trusted', async t =
   ] as const) {
     const { stdout, stderr } = await clrkRun(world, [...CURL, `https://${host}/`], { allow: hosts })
     assert.match(stdout, /\n502 application\/problem\+json$/, stderr)
-    assert.equal(JSON.parse(stdout.split('\n')[0] ?? '').code, code)
+    assert.equal(JSON.parse(stdout.slice(0, stdout.lastIndexOf('\n'))).code, code)
   }
   assert.deepEqual(await world.requests(), [])
 })

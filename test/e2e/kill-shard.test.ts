@@ -64,18 +64,20 @@ test('kill -9 of a shard', async t => {
   for (const { agent } of agents.values()) assert.equal((await agent.exited).code, 0)
 })
 
-/** For each line on stdin one request, on the first connection ("open", never reopened) or on another ("new"). */
-const AGENT = `import http.client, sys
+/**
+ * For each line on stdin one request, on the first connection ("open", never reopened) or on another ("new"), to the
+ * address that the name had at first: a look-up takes its own, longer time where nobody answers.
+ */
+const AGENT = `import socket, ssl, sys
+address = socket.getaddrinfo("echo.example.com", 443)[0][4]
+context = ssl.create_default_context()
 def connect():
-    connection = http.client.HTTPSConnection("echo.example.com", timeout=2)
-    connection.connect()
-    connection.auto_open = 0
-    return connection
+    connection = socket.create_connection(address[:2], timeout=2)
+    return context.wrap_socket(connection, server_hostname="echo.example.com")
 def ask(connection):
-    connection.request("GET", "/" + sys.argv[1])
-    answer = connection.getresponse()
-    answer.read()
-    return answer.status
+    connection.sendall(f"GET /{sys.argv[1]} HTTP/1.1\\r\\nHost: echo.example.com\\r\\n\\r\\n".encode())
+    answer = connection.recv(65536)
+    return answer.split()[1].decode() if answer else "closed"
 first = connect()
 print("up")
 while True:

@@ -36,7 +36,7 @@ test('nothing beside the workspace is there, and links out of it lead nowhere', 
   const { stdout, stderr } = await clrkRun(world, ['sh', '-c', script], { workspace, cwd: workspace, user: '0' })
   assert.doesNotMatch(stdout, /secret/)
   assert.equal(stdout, 'home\nworkspace\n', stderr) // a private home stands at its usual path
-  assert.equal(stderr.match(/Read-only|Permission denied|cannot create/g)?.length, 3, stderr)
+  assert.equal(stderr.match(/Read-only file system/g)?.length, 3, stderr)
   assert.ok(!existsSync(join(world.directory, 'new'))) // what surrounds the workspace inside is the sandbox's own
 })
 
