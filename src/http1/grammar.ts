@@ -17,6 +17,12 @@ export function dashed(lowerName: string): string {
   return lowerName.includes('_') ? lowerName.replaceAll('_', '-') : lowerName
 }
 
+/** Does every char of `text` stand in `table`? False for an empty text. */
+export function isAll(text: string, table: Uint8Array): boolean {
+  for (let at = 0; at < text.length; at++) if (table[text.charCodeAt(at)] !== 1) return false
+  return text !== ''
+}
+
 function table(holds: (code: number) => boolean): Uint8Array {
   return Uint8Array.from({ length: 256 }, (_, code) => (holds(code) ? 1 : 0))
 }

@@ -8,7 +8,7 @@
  */
 import type { ErrorCode, ErrorDetails } from '../errors.ts'
 import { LIMITS } from '../limits.ts'
-import { dashed, FIELD_TEXT, TARGET, TOKEN } from './grammar.ts'
+import { dashed, FIELD_TEXT, isAll, TARGET, TOKEN } from './grammar.ts'
 
 /** What the head says about its body. `length` in bytes. */
 export type Framing =
@@ -192,7 +192,7 @@ function readFields(bytes: Buffer, text: string, start: number, from: number, ve
     } else if (kind === KIND.connection) {
       options ??= []
       for (const option of value.toLowerCase().split(/[ \t]*,[ \t]*/)) {
-        if (option !== '' && !isToken(option)) return 'Connection is not a list of names'
+        if (option !== '' && !isAll(option, TOKEN)) return 'Connection is not a list of names'
         options.push(option)
       }
     } else if (kind === KIND.expect) {
@@ -266,11 +266,6 @@ function lengthOf(value: string): number {
   if (!/^[0-9]{1,16}$/.test(value)) return -1
   const length = Number(value)
   return length <= Number.MAX_SAFE_INTEGER ? length : -1
-}
-
-function isToken(text: string): boolean {
-  for (let at = 0; at < text.length; at++) if (TOKEN[text.charCodeAt(at)] !== 1) return false
-  return true
 }
 
 function isBlank(code: number | undefined): boolean {

@@ -3,7 +3,7 @@
  * ours in the place of the one that came, hop-by-hop fields gone (RFC 9110 §7.6.1).
  */
 import { clrkError } from '../errors.ts'
-import { dashed, FIELD_TEXT, TARGET, TOKEN } from './grammar.ts'
+import { dashed, FIELD_TEXT, isAll, TARGET, TOKEN } from './grammar.ts'
 import type { Fields, RequestHead, ResponseHead } from './head.ts'
 import { KIND, kindOf, STRIDE } from './head.ts'
 
@@ -96,11 +96,6 @@ function keptLines(head: Fields, drops: (lowerName: string, kind: number) => boo
     out += `${text.slice(lineStart, table[row + 1])}: ${value}\r\n`
   }
   return keptFrom < 0 ? out : out + text.slice(keptFrom)
-}
-
-function isAll(text: string, table: Uint8Array): boolean {
-  for (let at = 0; at < text.length; at++) if (table[text.charCodeAt(at)] !== 1) return false
-  return text !== ''
 }
 
 /** What policy read from the body's description must be what the origin reads. */

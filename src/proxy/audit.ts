@@ -43,3 +43,9 @@ export function createAudit(sandbox: SandboxIdentity, gateway: string, send: (li
     })
   }
 }
+
+/** Whatever is refused for a limit is said, too. */
+export function reportLimit(audit: Audit, limit: string, maximum: number, name: string | null): void {
+  const fault = { code: 'CLRK_LIMIT', details: { limit, maximum } } as const
+  audit({ action: 'denied', protocol: 'tcp', name, address: null, port: null, fault })
+}

@@ -2,11 +2,13 @@
 import type { Socket } from 'node:net'
 import { type ClrkFault, clrkError } from '../errors.ts'
 import { originalDestination } from '../kernel/syscalls.ts'
+import { LIMITS } from '../limits.ts'
 import { parseAddress } from '../policy/addresses.ts'
 import { decideSniffed, decideTarget, type SniffedDecision, type Target } from '../policy/decide-connection.ts'
 import type { HostName } from '../policy/policy.ts'
 import { terminateTls } from '../tls/terminate.ts'
 import { type DialTarget, dialTcp, faultOf } from '../upstream/dial.ts'
+import { reportLimit } from './audit.ts'
 import { reset } from './deny.ts'
 import { serveExplanation, serveRequests } from './requests.ts'
 import type { SandboxContext } from './sandbox-proxy.ts'
@@ -130,7 +132,10 @@ async function terminate(
   hello: Buffer,
 ): Promise<void> {
   const { gateway, contexts, mint } = context
-  if (!contexts.has(gateway.id, name) && !mint.allowed.take()) return reset(socket)
+  if (!contexts.has(gateway.id, name) && !mint.allowed.take()) {
+    reportLimit(context.audit, 'certificates', LIMITS.leafBurst, name)
+    return reset(socket)
+  }
   const secured = await secure(context, socket, name, hello)
   if (secured !== null) serveRequests(context, secured, { scheme: 'https', name, port })
 }
@@ -155,7 +160,10 @@ async function explain(
     return serveExplanation(context, socket, fault)
   }
   const { gateway, contexts, mint } = context
-  if (!contexts.has(gateway.id, name) && !mint.denied.take()) return reset(socket)
+  if (!contexts.has(gateway.id, name) && !mint.denied.take()) {
+    reportLimit(context.audit, 'certificates for refused names', LIMITS.leafDeniedBurst, name)
+    return reset(socket)
+  }
   const secured = await secure(context, socket, name, sniffed.bytes)
   if (secured !== null) serveExplanation(context, secured, fault)
 }

@@ -12,7 +12,7 @@ import { canonicalName } from '../policy/names.ts'
 import type { HostName } from '../policy/policy.ts'
 import type { AuditLine, SandboxCounters, SandboxIdentity } from '../shard/protocol.ts'
 import type { ContextCache } from '../tls/terminate.ts'
-import { type Audit, createAudit } from './audit.ts'
+import { type Audit, createAudit, reportLimit } from './audit.ts'
 import { handleConnection, type Revocable } from './connection.ts'
 import type { ProxyGateway } from './gateway.ts'
 import { type TokenBucket, tokenBucket } from './token-bucket.ts'
@@ -72,6 +72,7 @@ export function createSandboxProxy(options: {
     socket.on('close', () => open.delete(connection))
   })
   server.maxConnections = LIMITS.connectionsPerSandbox
+  server.on('drop', () => reportLimit(context.audit, 'open connections', LIMITS.connectionsPerSandbox, null))
   server.on('error', () => {})
   server.listen({ fd: descriptors.tcp, backlog: 4096 })
 
@@ -92,11 +93,16 @@ export function createSandboxProxy(options: {
   }
 }
 
-async function lookUp({ gateway, names, audit }: SandboxContext, asked: string): Promise<NameAnswer> {
+async function lookUp(context: SandboxContext, asked: string): Promise<NameAnswer> {
+  const { gateway, names, audit } = context
   const name = canonicalName(asked)
   if (name === null) return null
   const decision = decideName(gateway.policy(), name)
-  if (decision === 'virtual') return (await names.addressOf(name)) ?? 'full'
+  if (decision === 'virtual') {
+    const address = await names.addressOf(name)
+    if (address === null) reportLimit(context.audit, 'names', LIMITS.namesPerSandbox, name)
+    return address ?? 'full'
+  }
   const details = { gateway: gateway.id, name, port: 443 }
   audit({
     action: 'denied',

@@ -56,13 +56,15 @@ export async function bootSandbox(environment: BootEnvironment, request: BootReq
   const { identity, gateway } = request
   const startedAt = new Date()
   const began = performance.now()
-  const undo: (() => unknown)[] = []
+  const undo: (() => Promise<unknown>)[] = []
   const abandon = async () => {
-    for (const step of undo.reverse()) await step()
+    for (const step of undo.reverse()) await step().catch(() => {}) // the first failure is the one to tell
   }
   try {
-    const namespace = await plumbNamespace()
-    undo.push(namespace.close)
+    const plumbing = plumbNamespace()
+    undo.push(async () => (await plumbing).close())
+    const spec = sandboxSpec(environment, request) // while ip and nft work
+    const namespace = await plumbing
     const attached = await environment.supervisor.attach({ identity, gateway: gateway.key, sockets: namespace.sockets })
     let counters: Promise<SandboxCounters> | null = null
     const detach = () => {
@@ -70,7 +72,7 @@ export async function bootSandbox(environment: BootEnvironment, request: BootReq
       return counters
     }
     undo.push(detach)
-    const sandbox = await environment.runtime.start(sandboxSpec(environment, request), { path: namespace.path })
+    const sandbox = await environment.runtime.start(spec, { path: namespace.path })
     const bootMs = performance.now() - began
     const record = finish(sandbox, detach, namespace.close).then(
       ({ exit, counters: { connections, requests, injected, denied } }): RunRecord => ({

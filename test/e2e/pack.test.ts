@@ -26,8 +26,7 @@ test('the packed package runs where there is no clone', async t => {
     join(world.directory, tarball),
   )
 
-  const npx = (...argv: string[]) =>
-    world.host(['npx', '--no', 'clrk', ...argv], { cwd: elsewhere, timeoutMs: 120_000 })
+  const npx = (...argv: string[]) => world.host(['npx', 'clrk', ...argv], { cwd: elsewhere, timeoutMs: 120_000 })
   const { version } = JSON.parse(execFileSync('cat', [join(REPOSITORY, 'package.json')], { encoding: 'utf8' }))
   assert.match((await npx('--version')).stdout, new RegExp(`\\b${version.replaceAll('.', '\\.')}\\b`))
 

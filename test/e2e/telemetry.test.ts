@@ -10,7 +10,7 @@ const OTLP = {
   otlp: {
     endpoint: 'http://collector.example.com:4318',
     headers: { 'x-tenant': 'acme' },
-    captureBody: { maxBytes: 64 },
+    captureBody: { maxBytes: 65_536 },
   },
 }
 const SENT = JSON.stringify({

@@ -22,6 +22,7 @@ const OWNERS: readonly (readonly [string, string | null])[] = [
   ['bedrock-runtime.evil.amazonaws.com', null],
   ['bedrock-runtime-x.us-east-1.amazonaws.com', null],
   ['evil.bedrock-runtime.us-east-1.vpce.amazonaws.com', null],
+  ['vpce-1.bedrock-runtime.us-east-1.evil.amazonaws.com', null],
   ['vpce-1.vpce-svc-1.us-east-1.vpce.amazonaws.com', null],
   ['a.bedrock-runtime.us-east-1.amazonaws.com', null],
   ['bedrock-runtime.us-east-1.s3.amazonaws.com', null],

@@ -86,6 +86,20 @@ test('an injected header is there although the agent did not send it', () => {
   })
 })
 
+test('headers that carry credentials show no value, whoever set them', () => {
+  const { event } = record({
+    requestHead: 'Authorization: Bearer foreign\r\nX_Api_Key: foreign\r\nCookie: a=foreign\r\n',
+    responseHead: 'Set-Cookie: a=foreign\r\nSet-Cookie: b=foreign\r\n',
+    injected: ['authorization'],
+  })
+  assert.deepEqual(event('http.request.headers'), {
+    'http.request.header.authorization': '[redacted]',
+    'http.request.header.x_api_key': '[redacted]',
+    'http.request.header.cookie': '[redacted]',
+  })
+  assert.deepEqual(event('http.response.headers'), { 'http.response.header.set-cookie': '[redacted]' })
+})
+
 test('a request line, repeated fields and odd lines do no harm', () => {
   const { event } = record({
     requestHead: 'POST http://h:80/x HTTP/1.1\r\nVia: a\r\nvia:b\r\n: c\r\nnothing\r\nReferer: /p?key=1&b=2\r\n\r\n',
