@@ -95,7 +95,11 @@ async function carry(
   const sniffed = await sniff(socket, serverMaySpeakFirst)
   if (socket.destroyed) return
   if (sniffed.kind === 'nothing') return reset(socket)
-  if (sniffed.kind === 'error') return refuse(context, socket, destination, sniffed.fault, 'tls')
+  if (sniffed.kind === 'error') {
+    const name = target.kind === 'name' ? target.name : destination.address
+    const { code, details } = sniffed.fault
+    return refuse(context, socket, destination, { code, details: { name, port, ...details } }, 'tls')
+  }
 
   const decision = decideSniffed(context.gateway.policy(), target, port, sniffed)
   standing.sniffed = { ...sniffed, bytes: EMPTY }

@@ -35,6 +35,7 @@ export function sniff(socket: Socket, serverMaySpeakFirst: boolean): Promise<Sni
   return new Promise(resolve => {
     let store = Buffer.allocUnsafe(4_096) // grown by doubling: one byte a segment must not cost a copy of all each time
     let length = 0
+    let wanted = 1
     let bytes: Buffer = store.subarray(0, 0)
     const settle = (sniffed: Sniffed) => {
       clearTimeout(timer)
@@ -50,8 +51,10 @@ export function sniff(socket: Socket, serverMaySpeakFirst: boolean): Promise<Sni
       const searched = Math.max(0, length - END_OF_HEAD.length)
       length += chunk.length
       bytes = store.subarray(0, length)
+      if (length < wanted) return
       const sniffed = classify(bytes, searched)
-      if (sniffed !== null) settle(sniffed)
+      if (typeof sniffed === 'number') wanted = sniffed
+      else settle(sniffed)
     }
     const ended = () => settle(bytes.length > 0 ? { kind: 'raw', bytes } : { kind: 'nothing' })
     const timer = setTimeout(
@@ -63,22 +66,21 @@ export function sniff(socket: Socket, serverMaySpeakFirst: boolean): Promise<Sni
   })
 }
 
-/** Null: more bytes are needed; `searched` of them hold no end of a head. Exported for its fuzz target. */
-export function classify(bytes: Buffer, searched: number): Sniffed | null {
-  if (bytes.length === 0) return null
+/** A number: at least so many bytes are needed; `searched` of them hold no end of a head. */
+export function classify(bytes: Buffer, searched: number): Sniffed | number {
   if (bytes[0] === TLS_HANDSHAKE) {
     const hello = readClientHello(bytes)
-    if (hello.kind === 'more') return null
+    if (hello.kind === 'more') return hello.bytes
     if (hello.kind === 'error') return { kind: 'error', fault: { code: hello.code, details: hello.details } }
     return { kind: 'tls', serverName: hello.serverName, ech: hello.ech, alpn: hello.alpn, bytes }
   }
   const start = bytes.toString('latin1', 0, Math.min(bytes.length, 17))
   if (METHOD.test(start)) {
     const end = bytes.indexOf(END_OF_HEAD, searched)
-    if (end < 0 && bytes.length <= LIMITS.headBytes) return null
+    if (end < 0 && bytes.length <= LIMITS.headBytes) return bytes.length + 1
     return { kind: 'http', authority: hostOf(bytes.toString('latin1', 0, end < 0 ? bytes.length : end)), bytes }
   }
-  return METHOD_PREFIX.test(start) && bytes.length < 17 ? null : { kind: 'raw', bytes }
+  return METHOD_PREFIX.test(start) && bytes.length < 17 ? bytes.length + 1 : { kind: 'raw', bytes }
 }
 
 function hostOf(head: string): string | null {

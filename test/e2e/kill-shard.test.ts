@@ -29,13 +29,12 @@ test('kill -9 of a shard', async t => {
     const { agent } = agents.get(number) ?? assert.fail()
     const lines = agent.written().stdout.split('\n').length
     agent.stdin.write(`${how}\n`)
-    return eventually(
-      () =>
-        agent
-          .written()
-          .stdout.split('\n')
-          .slice(lines - 1, -1)[0],
-    )
+    const answer = () =>
+      agent
+        .written()
+        .stdout.split('\n')
+        .slice(lines - 1, -1)[0]
+    return eventually(answer).catch(() => assert.fail(`no answer from ${number}: ${JSON.stringify(agent.written())}`))
   }
   for (const number of agents.keys()) assert.equal(await ask(number, 'open'), 'open 200')
 
