@@ -8,6 +8,7 @@ import type { Readable } from 'node:stream'
 import { finished } from 'node:stream/promises'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Client } from '../api/client.ts'
+import { makeRaw } from '../kernel/terminal.ts'
 import type { RunningSandbox } from '../runtimes/runtime.ts'
 import type { RunRequest } from '../worker/control.ts'
 import { descriptorWriter } from './descriptor-writer.ts'
@@ -89,13 +90,16 @@ async function dieBy(signal: NodeJS.Signals): Promise<void> {
   process.exit(128 + constants.signals[signal])
 }
 
+let restore: (() => void) | null = null
+
 function rawTerminal(): void {
-  process.stdin.setRawMode(true)
+  restore = makeRaw(0)
   process.on('exit', restoreTerminal)
 }
 
 function restoreTerminal(): void {
-  if (process.stdin.isTTY && process.stdin.isRaw) process.stdin.setRawMode(false)
+  restore?.()
+  restore = null
 }
 
 /** Is our process group the terminal's (proc_pid_stat(5): pgrp, tpgid)? */

@@ -4,6 +4,7 @@ import { constants } from 'node:os'
 import { connect } from '../api/client.ts'
 import { clrkError } from '../errors.ts'
 import type { WorkerEvent } from '../worker/control.ts'
+import { inheritedVariables } from '../worker/surroundings.ts'
 import { parseArguments, usageError } from './arguments.ts'
 import type { Command } from './command.ts'
 import { type AgentHost, keepRunning, runTask, shortName } from './dev-agents.ts'
@@ -11,7 +12,6 @@ import { loadExample, loadFiles } from './load-files.ts'
 import { planMockProvider, startMockProvider } from './mock-provider.ts'
 import { otelLines } from './otel-lines.ts'
 import { type Screen, screen } from './render.ts'
-import { definedVariables } from './run.ts'
 import { secretsFromEnvironment, stateDirectory } from './values.ts'
 import { requireRoot, startWorker } from './worker-process.ts'
 
@@ -60,7 +60,7 @@ export function parseDev(argv: readonly string[], environment: Readonly<Record<s
     programDirectory: example === undefined ? null : realpathSync(example),
     mockProvider: options['mock-provider'],
     untilTasksEnd: options.once && !options.keep,
-    callerEnvironment: definedVariables(environment),
+    callerEnvironment: inheritedVariables(environment),
   }
 }
 

@@ -1,6 +1,7 @@
 /** `clrk run`: a program of this machine in a sandbox of its own, as if it had been started directly. */
 import { realpathSync, statSync } from 'node:fs'
 import type { RunRequest } from '../worker/control.ts'
+import { inheritedVariables } from '../worker/surroundings.ts'
 import { parseArguments, usageError } from './arguments.ts'
 import { attach, callerTerminal } from './attach.ts'
 import type { Command } from './command.ts'
@@ -71,7 +72,7 @@ export function parseRun(argv: readonly string[], environment: Readonly<Record<s
       gateway: options.gateway,
       allow: options.allow.map(allowedHost),
     },
-    callerEnvironment: definedVariables(environment),
+    callerEnvironment: inheritedVariables(environment),
     callerDirectory: process.cwd(),
     workspace: options.workspace === null ? null : existingDirectory('--workspace', options.workspace),
     user: options.user === null ? null : userIds(options.user),
@@ -87,11 +88,4 @@ export function parseRun(argv: readonly string[], environment: Readonly<Record<s
 export function existingDirectory(option: string, path: string): string {
   if (statSync(path, { throwIfNoEntry: false })?.isDirectory()) return realpathSync(path)
   throw usageError(`${option} ${path}`, 'there is no such directory', 'Make it first, or check the path.')
-}
-
-/** An environment without what is not set. */
-export function definedVariables(environment: Readonly<Record<string, string | undefined>>): Record<string, string> {
-  return Object.fromEntries(
-    Object.entries(environment).flatMap(([name, value]) => (value === undefined ? [] : [[name, value]])),
-  )
 }

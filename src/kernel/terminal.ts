@@ -8,6 +8,9 @@ import koffi from 'koffi'
 const libc = koffi.load('libc.so.6')
 const call = {
   ioctlPointer: libc.func('int ioctl(int fd, unsigned long request, void *argument)'),
+  tcgetattr: libc.func('int tcgetattr(int fd, void *termios)'),
+  tcsetattr: libc.func('int tcsetattr(int fd, int when, void *termios)'),
+  cfmakeraw: libc.func('void cfmakeraw(void *termios)'),
   ioctlNumber: libc.func('int ioctl(int fd, unsigned long request, unsigned long argument)'),
 }
 
@@ -21,6 +24,20 @@ export type Terminal = {
   readonly resize: (rows: number, columns: number) => void
   /** Hangs up: the foreground processes get SIGHUP. */
   readonly close: () => void
+}
+
+/**
+ * Makes the terminal of `fd` raw in both directions and returns what restores it. Node's setRawMode keeps output
+ * processing on (ONLCR), which would add a second carriage return to the ones that the inner terminal made.
+ */
+export function makeRaw(fd: number): () => void {
+  const TCSADRAIN = 1
+  const before = Buffer.alloc(64) // struct termios: 60 bytes in glibc and musl
+  check('tcgetattr', call.tcgetattr(fd, before))
+  const raw = Buffer.from(before)
+  call.cfmakeraw(raw)
+  check('tcsetattr', call.tcsetattr(fd, TCSADRAIN, raw))
+  return () => void call.tcsetattr(fd, TCSADRAIN, before)
 }
 
 /** A fresh pty of that size whose program end belongs to `owner` (host ids). Throws an Error that names the call. */

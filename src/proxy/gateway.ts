@@ -42,6 +42,7 @@ export function createGateway(id: string, initial: GatewayState, environment: Ga
   let secrets = secretValues(state)
   let redactor = redactorOf(secrets)
   let trust = trustOf(state, environment)
+  let former: readonly string[] = []
   let watched = false
   let exporter = exporterOf()
   const dialContext = (): DialContext => ({ policy: state.policy, trust, hostAddresses: environment.hostAddresses() })
@@ -55,6 +56,7 @@ export function createGateway(id: string, initial: GatewayState, environment: Ga
       resource: egressResource(gateway),
       onFailure: reason => environment.warn(`EgressGateway ${gateway}: ${reason}`),
     })
+    if (former.length > 0) made.setSecretValues(former) // an exchange may have begun under them
     made.setSecretValues(revealed(secrets))
     made.setTee(watched ? environment.tee : null)
     return made
@@ -73,6 +75,7 @@ export function createGateway(id: string, initial: GatewayState, environment: Ga
       const previous = state.policy
       state = next
       trust = nextTrust
+      former = [...former, ...revealed(secrets)].slice(-FORMER_VALUES)
       secrets = secretValues(next)
       redactor = redactorOf(secrets)
       exporter.setSecretValues(revealed(secrets))
@@ -107,3 +110,6 @@ function redactorOf(secrets: ReadonlyMap<string, SecretValue>): Redactor {
 function trustOf({ additionalRoots }: GatewayState, { roots }: GatewayEnvironment): SecureContext {
   return upstreamTrust(`${roots}\n${additionalRoots}`)
 }
+
+/** Values that were replaced and are still redacted. */
+const FORMER_VALUES = 64

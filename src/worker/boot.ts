@@ -65,7 +65,12 @@ export async function bootSandbox(environment: BootEnvironment, request: BootReq
     undo.push(async () => (await plumbing).close())
     const spec = sandboxSpec(environment, request) // while ip and nft work
     const namespace = await plumbing
-    const attached = await environment.supervisor.attach({ identity, gateway: gateway.key, sockets: namespace.sockets })
+    const attached = await environment.supervisor.attach({
+      identity,
+      gateway: gateway.key,
+      isolation: gateway.policy().isolation,
+      sockets: namespace.sockets,
+    })
     let counters: Promise<SandboxCounters> | null = null
     const detach = () => {
       counters ??= attached.detach()

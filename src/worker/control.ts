@@ -63,7 +63,7 @@ export type RunRequest = {
         readonly gateway: string | null
         readonly allow: readonly { readonly host: string; readonly port: number }[]
       }
-  /** The caller's whole environment; only an allow-list of it enters the sandbox. */
+  /** `inheritedVariables` of the caller's environment (surroundings.ts). */
   readonly callerEnvironment: Readonly<Record<string, string>>
   readonly callerDirectory: string
   readonly workspace: string | null

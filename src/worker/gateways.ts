@@ -70,12 +70,7 @@ export function createGateways(
   }
 
   function compileScope(files: readonly ResourceFile[], inputs: readonly SecretInput[], mock: Scope['mock']): Scope {
-    const { resources, problems } = loadResources(files)
-    const [first, ...more] = problems
-    if (first !== undefined) {
-      const rest = more.length === 0 ? '' : ` (and ${more.length} more like it)`
-      throw clrkError(first.code, { ...first.details, fix: `${first.details.fix}${rest}` })
-    }
+    const resources = loadOrThrow(files)
     const scope: Scope = { ...emptyScope(), resources, mock }
     for (const secret of ofKind(resources, 'Secret')) {
       const values = new Map(secret.keys.map(key => [key, secret.reveal(key) ?? '']))
@@ -220,8 +215,17 @@ export function qualify(name: string): string {
   return name.includes('/') ? name : `default/${name}`
 }
 
+/** One bad object refuses them all: nothing is half applied. */
+function loadOrThrow(files: readonly ResourceFile[]): ResourceSet {
+  const { resources, problems } = loadResources(files)
+  const [first, ...more] = problems
+  if (first === undefined) return resources
+  const rest = more.length === 0 ? '' : ` (and ${more.length} more like it)`
+  throw clrkError(first.code, { ...first.details, fix: `${first.details.fix}${rest}` })
+}
+
 function onlyGateway(files: readonly ResourceFile[]): string {
-  const gateways = gatewaysOf(loadResources(files).resources)
+  const gateways = gatewaysOf(loadOrThrow(files))
   const [only, ...others] = gateways
   if (only !== undefined && others.length === 0) return only
   const reason = gateways.length === 0 ? 'the manifests define no EgressGateway' : `they define ${gateways.join(', ')}`

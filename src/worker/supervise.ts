@@ -16,6 +16,8 @@ import { type ShardFiles, shardArgv } from './shard-spec.ts'
 export type Attachment = {
   readonly identity: SandboxIdentity
   readonly gateway: string
+  /** `process`: a shard of its own, which ends with it. */
+  readonly isolation: 'shared' | 'process'
   readonly sockets: SandboxSockets
 }
 
@@ -56,6 +58,7 @@ type Hosted = Attachment & {
 
 type Shard = {
   readonly index: number
+  readonly shared: boolean
   readonly sandboxes: Map<string, Hosted>
   child: ChildProcess | null
   channel: number
@@ -63,9 +66,13 @@ type Shard = {
   pid: number | null
   restarts: number
   dead: number
+  ending: boolean
 }
 
 const NOTHING: SandboxCounters = { connections: 0, requests: 0, injected: 0, denied: 0, recorded: 0 }
+
+/** Host uids for shards; a dedicated one comes back to an id long after its last user ended. */
+const SHARD_IDS = 65_536
 
 /** A sandbox that waits for a shard which keeps dying is told after so many times. */
 const ATTEMPTS = 4
@@ -76,12 +83,13 @@ const FLAGS = ['--disable-warning=ExperimentalWarning', '--single-threaded-gc', 
 export function superviseShards(options: SupervisorOptions): Supervisor {
   const { log } = options
   const shards: Shard[] = []
+  let started = 0
   let stopping = false
   let watching = false
 
   function start(shard: Shard): void {
     const [ours, theirs] = descriptorChannel()
-    const [program = '', ...args] = shardArgv(options.files, options.uid + shard.index, FLAGS)
+    const [program = '', ...args] = shardArgv(options.files, options.uid + (shard.index % SHARD_IDS), FLAGS)
     const child = spawn(program, args, {
       stdio: ['ignore', 'pipe', 'pipe', theirs, 'ipc'],
       env: { PATH: TOOL_PATH, UV_THREADPOOL_SIZE: '16' },
@@ -108,7 +116,7 @@ export function superviseShards(options: SupervisorOptions): Supervisor {
       hosted.detached?.(NOTHING)
       hosted.detached = null
     }
-    if (stopping) return
+    if (stopping || shard.ending) return
     shard.restarts += 1
     shard.dead += 1
     const wait = Math.min(LIMITS.shardRestartMs * 2 ** (shard.dead - 1), LIMITS.shardRestartMaximumMs)
@@ -116,7 +124,7 @@ export function superviseShards(options: SupervisorOptions): Supervisor {
     log('error', `${reason}, started again in ${wait} ms`)
     if (shard.dead > ATTEMPTS) for (const id of shard.sandboxes.keys()) settle(shard, id, reason)
     setTimeout(() => {
-      if (!stopping) start(shard)
+      if (!stopping && !shard.ending) start(shard)
     }, wait)
   }
 
@@ -205,9 +213,10 @@ export function superviseShards(options: SupervisorOptions): Supervisor {
     send(shard, { type: 'attach', sandbox: hosted.identity, gateway: hosted.gateway, names: hosted.names })
   }
 
-  function addShard(): Shard {
+  function addShard(shared: boolean): Shard {
     const shard: Shard = {
-      index: shards.length,
+      index: started++,
+      shared,
       sandboxes: new Map(),
       child: null,
       channel: -1,
@@ -215,23 +224,26 @@ export function superviseShards(options: SupervisorOptions): Supervisor {
       pid: null,
       restarts: 0,
       dead: 0,
+      ending: false,
     }
     shards.push(shard)
     start(shard)
     return shard
   }
 
-  function choose(): Shard {
-    const [least] = [...shards].sort((a, b) => a.sandboxes.size - b.sandboxes.size)
-    if (least === undefined || (least.sandboxes.size > 0 && shards.length < availableParallelism())) return addShard()
-    return least
+  function choose(isolation: Attachment['isolation']): Shard {
+    if (isolation === 'process') return addShard(false)
+    const shared = shards.filter(shard => shard.shared)
+    const [least] = shared.sort((a, b) => a.sandboxes.size - b.sandboxes.size)
+    const full = least === undefined || (least.sandboxes.size > 0 && shared.length < availableParallelism())
+    return full ? addShard(true) : least
   }
 
-  addShard() // so that the first sandbox does not wait for it
+  addShard(true) // so that the first sandbox does not wait for it
 
   return {
     attach: attachment => {
-      const shard = choose()
+      const shard = choose(attachment.isolation)
       const hosted: Hosted = { ...attachment, names: [], attached: null, detached: null }
       const { id } = attachment.identity
       const knows = [...shard.sandboxes.values()].some(other => other.gateway === attachment.gateway)
@@ -245,8 +257,8 @@ export function superviseShards(options: SupervisorOptions): Supervisor {
       }
       return attached.then(
         () => ({ shard: shard.index, detach: () => detach(shard, hosted) }),
-        error => {
-          shard.sandboxes.delete(id)
+        async error => {
+          await detach(shard, hosted)
           throw error
         },
       )
@@ -277,6 +289,12 @@ export function superviseShards(options: SupervisorOptions): Supervisor {
       send(shard, { type: 'detach', sandbox: id })
     })
     shard.sandboxes.delete(id)
+    if (!shard.shared) {
+      shards.splice(shards.indexOf(shard), 1)
+      shard.ending = true
+      await stopShard(shard)
+      return counters
+    }
     const last = ![...shard.sandboxes.values()].some(other => other.gateway === hosted.gateway)
     if (last) send(shard, { type: 'forget-gateway', gateway: hosted.gateway })
     return counters

@@ -34,6 +34,18 @@ const INHERITED: ReadonlySet<string> = new Set([
   'DENO_INSTALL',
 ])
 
+/** What of an environment may leave the caller's process at all: the allow-list, and where its tools and home lie. */
+export function inheritedVariables(
+  environment: Readonly<Record<string, string | undefined>>,
+): Readonly<Record<string, string>> {
+  const kept: Record<string, string> = {}
+  for (const [name, value] of Object.entries(environment)) {
+    const allowed = INHERITED.has(name) || name === 'PATH' || name === 'HOME' || /^LC_[A-Z]+$/.test(name)
+    if (allowed && value !== undefined) kept[name] = value
+  }
+  return kept
+}
+
 /**
  * The environment of an agent: inherited variables, then ours, then trust, then placeholders for every provider that
  * `policy` injects for, then the agent's own `env`.
@@ -47,11 +59,8 @@ export function sandboxEnvironment(options: {
   readonly own: Readonly<Record<string, string>>
 }): Readonly<Record<string, string>> {
   const { caller, path, home, trust, policy, own } = options
-  const inherited = Object.fromEntries(
-    Object.entries(caller).filter(([name]) => INHERITED.has(name) || /^LC_[A-Z]+$/.test(name)),
-  )
   return {
-    ...inherited,
+    ...inheritedVariables(caller),
     PATH: path,
     HOME: home,
     USER: 'agent',

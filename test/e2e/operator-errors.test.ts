@@ -1,10 +1,10 @@
 /** What an operator gets wrong is one clear line that says what to do, and an exit code that is not 0; nothing starts. */
 import assert from 'node:assert/strict'
-import { mkdirSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs'
+import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import test from 'node:test'
 import { stringify } from 'yaml'
-import { CLRK, clrkRun, REPOSITORY, stateOf } from '../world/clrk.ts'
+import { CLRK, clrkRun, REPOSITORY, startWorker, stateOf } from '../world/clrk.ts'
 import type { Finished } from '../world/machine.ts'
 import { allowHosts, gateway, injection, l4Route, providerRoute } from '../world/manifests.ts'
 import { createWorld, type World } from '../world/world.ts'
@@ -22,7 +22,7 @@ test('resources that are wrong are refused with file, line, column and what to w
     [
       'a wrong port',
       stringify(l4Route([{ destinationHostnames: ['a.example.com'], ports: [{ port: 70_000 }] }])),
-      /bad\.yaml:\d+:\d+.*70000/,
+      /bad\.yaml:\d+:\d+: port.*65535/,
     ],
     [
       'UDP',
@@ -33,7 +33,7 @@ test('resources that are wrong are refused with file, line, column and what to w
     [
       'a header without a name',
       stringify({ ...injection(), spec: { ...(injection().spec as object), headerName: '' } }),
-      /bad\.yaml:\d+:\d+.*headerName/,
+      /bad\.yaml:\d+:\d+.*header name/,
     ],
   ] as const) {
     await t.test(what, async () => {
@@ -67,29 +67,32 @@ test('arguments that are wrong are named', async t => {
   assertOneLine(await run('run', '--alow', 'a.example.com', ...state, '--', 'true'), /--allow/)
   assertOneLine(await run('run', ...state), /command/)
   assertOneLine(await run('rnu'), /run/)
-  assertOneLine(await run('secret', 'set', 'a', '--from-literal', 'k=v', ...state), /worker/)
+  assertOneLine(await run('secret', 'set', 'a', '--from-literal', 'no-value', ...state), /--from-literal/)
+  assertOneLine(await run('status', ...state), /worker/)
 })
 
-test('a missing Secret is a warning at once and a 503 that names it', async t => {
+test('a missing Secret is named when the worker starts, and in the 503 that the agent reads', async t => {
   const world = await createWorld(t)
-  const argv = ['curl', '-sS', '-w', '\n%{http_code}', '-d', '{}', 'https://api.anthropic.com/v1/messages']
-  const { stdout, stderr } = await clrkRun(world, argv, { manifests: [gateway(), providerRoute(), injection()] })
-  assert.match(stdout, /\n503$/)
-  assert.match(stdout, /anthropic-credentials/)
-  assert.match(stderr, /anthropic-credentials/)
+  const manifests = [gateway(), providerRoute(), injection()]
+  const worker = await startWorker(world, manifests)
+  await worker.saw(/anthropic-credentials/)
+  const argv = ['curl', '-sS', '--fail-with-body', '-d', '{}', 'https://api.anthropic.com/v1/messages']
+  const { code, stdout } = await clrkRun(world, argv, { manifests })
+  assert.notEqual(code, 0)
+  const { status, detail, fix } = JSON.parse(stdout)
+  assert.equal(status, 503)
+  assert.match(detail, /anthropic-credentials.*api-key/)
+  assert.match(fix, /^clrk secret set \S*anthropic-credentials --from-env api-key=/)
 })
 
 test('a program that is missing is named, with the package that brings it', async t => {
-  const world = await createWorld(t)
   for (const [program, pattern] of [
     ['nft', /nft.*apt-get install nftables/],
     ['bwrap', /bwrap.*apt-get install bubblewrap/],
   ] as const) {
-    const env = { PATH: pathWithout(world, program), HOME: join(world.directory, 'home') }
-    const finished = await world.host([...CLRK, 'run', '--state', stateOf(world, program), '--', 'echo', 'started'], {
-      env,
-    })
-    assertOneLine(finished, pattern)
+    const world = await createWorld(t)
+    await hide(world, program)
+    assertOneLine(await clrkRun(world, ['echo', 'started']), pattern)
   }
 })
 
@@ -110,17 +113,12 @@ function assertOneLine({ code, stdout, stderr }: Finished, pattern: RegExp): voi
   assert.equal(stdout, '')
 }
 
-/** A directory with every program of the system but one. */
-function pathWithout(world: World, program: string): string {
-  const directory = join(world.directory, `without-${program}`)
-  mkdirSync(directory)
-  for (const from of ['/usr/local/sbin', '/usr/local/bin', '/usr/sbin', '/usr/bin']) {
-    for (const name of readdirSync(from)) {
-      if (name === program) continue
-      try {
-        symlinkSync(join(from, name), join(directory, name))
-      } catch {} // an earlier directory has it
-    }
-  }
-  return directory
+/** Makes `program` disappear from the world's host: a directory of its own over the one that holds it. */
+async function hide(world: World, program: string): Promise<void> {
+  const script = `directory=$(dirname "$(readlink -f "$(command -v "$0")")") && mkdir /run/upper /run/work &&
+    mknod "/run/upper/$0" c 0 0 && # an overlay's way to say that it is not there
+    mount -t overlay overlay -o "lowerdir=$directory,upperdir=/run/upper,workdir=/run/work" "$directory" &&
+    ! command -v "$0"`
+  const { code, stderr } = await world.host(['sh', '-c', script, program])
+  assert.equal(code, 0, stderr)
 }

@@ -85,6 +85,7 @@ for address in ${JSON.stringify(special)}:
     for port in (22, 8080):
         attempt(f"special {address} {port}", tcp, address, port)
     attempt(f"special {address} 80", http_plain, address)
+TIMEOUT = 1  # what is open answers nothing: it arrives or not
 for address in ${JSON.stringify(open)}:
     attempt(f"open {address}", tcp, address, 22)
 `

@@ -20,7 +20,7 @@ for (const user of ['0', '1000']) {
     const run = [...CLRK, 'run', '-f', file, '--state', stateOf(world), '--user', user, '--', 'python3', '-c', SCRIPT]
     const { code, stdout, stderr } = await world.host(['sh', '-c', `exec 9<"${held}"; exec "$@"`, 'sh', ...run], {
       env: {
-        PATH: process.env.PATH ?? '',
+        PATH: '/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin',
         HOME: home,
         ANTHROPIC_API_KEY: world.key,
         MY_OWN_TOKEN: world.key,

@@ -40,6 +40,6 @@ test('a bomb is null: past a ratio, past 16 MiB (T51)', () => {
     ['gzip', gzipSync(zeros.subarray(0, 8_000_000))],
     ['br', brotliCompressSync(zeros.subarray(0, 8_000_000))],
   ] as const) {
-    assert.equal(decodeBody(body, encoding), null)
+    assert.ok(decodeBody(body, encoding) === null, `${encoding} ${body.length}`)
   }
 })
