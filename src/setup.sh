@@ -22,6 +22,9 @@ git             git                                       an unmodified client
 python3         /usr/bin/python3                          an unmodified client, and a second opinion on parsers
 python3-requests /usr/lib/python3/dist-packages/requests  an unmodified client
 python3-venv    /usr/lib/python3*/ensurepip               an unmodified client: pip in an environment of its own
+python3-pip     /usr/lib/python3/dist-packages/pip         the same
+wget            wget                                      an unmodified client
+openjdk-17-jdk-headless /usr/lib/jvm/*/bin/javac          an unmodified client, and keytool
 golang          go                                        an unmodified client
 procps          ps                                        leak checks'
 bench='

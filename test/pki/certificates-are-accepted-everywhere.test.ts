@@ -110,9 +110,15 @@ func main() {
 	fmt.Println(count)
 }`,
   )
-  const go = spawnSync('/usr/local/go/bin/go', ['run', source, caFile, listFile], {
+  const go = spawnSync('go', ['run', source, caFile, listFile], {
     encoding: 'utf8',
-    env: { ...process.env, GOPROXY: 'off', GOTOOLCHAIN: 'local', GOFLAGS: '' },
+    env: {
+      ...process.env,
+      PATH: `${process.env.PATH}:/usr/local/go/bin`,
+      GOPROXY: 'off',
+      GOTOOLCHAIN: 'local',
+      GOFLAGS: '',
+    },
   })
   assert.equal(go.stdout.trim(), '1000', go.stderr)
 })

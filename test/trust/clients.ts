@@ -22,6 +22,9 @@ const python = (name: string, code: string): Client => ({
 const url = (name: string) => `https://${HOST}/${name}`
 const fetching = (name: string) => `fetch('${url(name)}').then(r => r.text())`
 
+/** Debian's, or one that was installed by hand. */
+export const GO = ['/usr/local/go/bin/go', '/usr/bin/go'].find(existsSync) ?? 'go'
+
 const ALL: readonly Client[] = [
   { name: 'curl', needs: '/usr/bin/curl', argv: ['curl', '-sS', url('curl')] },
   { name: 'wget', needs: '/usr/bin/wget', argv: ['wget', '-q', '-t', '1', '-O', '/dev/null', url('wget')] },
@@ -65,7 +68,7 @@ const ALL: readonly Client[] = [
     needs: '/usr/bin/npm',
     argv: ['npm', 'view', 'clrk-test', '--registry', `https://${HOST}/npm`, '--fetch-retries', '0'],
   },
-  { name: 'go', needs: '/usr/local/go/bin/go', argv: ['TOOLS/client', url('go')] },
+  { name: 'go', needs: GO, argv: ['TOOLS/client', url('go')] },
   ...['java-17-openjdk-amd64', 'temurin-25-jdk-amd64'].map((jdk): Client => {
     const java = `/usr/lib/jvm/${jdk}/bin/java`
     return { name: jdk, needs: java, argv: [java, 'TOOLS/Client.java', url(jdk)] }

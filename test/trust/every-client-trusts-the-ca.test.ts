@@ -18,7 +18,7 @@ import { mintLeaf } from '../../src/pki/leaf.ts'
 import { readHostRoots } from '../../src/trust/image-roots.ts'
 import { installTrust } from '../../src/trust/install.ts'
 import { planTrust, type TrustPlan } from '../../src/trust/plan.ts'
-import { CLIENTS, type Client, GO_CLIENT, HOST, JAVA_CLIENT } from './clients.ts'
+import { CLIENTS, type Client, GO, GO_CLIENT, HOST, JAVA_CLIENT } from './clients.ts'
 
 const USERS = {
   'the host root': [],
@@ -141,7 +141,7 @@ function prepareTools(): void {
   fs.cpSync(packages, join(tools, 'python'), { recursive: true })
   if (CLIENTS.some(({ name }) => name === 'go')) {
     fs.writeFileSync(join(directory, 'client.go'), GO_CLIENT)
-    execFileSync('/usr/local/go/bin/go', ['build', '-o', join(tools, 'client'), join(directory, 'client.go')], {
+    execFileSync(GO, ['build', '-o', join(tools, 'client'), join(directory, 'client.go')], {
       env: { ...process.env, CGO_ENABLED: '0', GOPROXY: 'off', GOTOOLCHAIN: 'local', GOCACHE: join(cache, 'go') },
     })
   }
