@@ -26,6 +26,7 @@ function openUdp(type: 'udp4' | 'udp6', fd: number, lookUp: (name: string) => Pr
   const socket = createSocket(type)
   socket.on('error', () => {})
   socket.on('message', (message, sender) => {
+    if (message.length > LIMITS.dnsMessageBytes) return
     answerQuery(message, lookUp).then(
       reply => {
         if (reply !== null) socket.send(reply, sender.port, sender.address, () => {})

@@ -1,5 +1,6 @@
 /** JSON Lines on disk, bounded: files are rotated by size and the oldest is dropped. Root-only. */
-import { createWriteStream, renameSync, rmSync, statSync, type WriteStream } from 'node:fs'
+import { createWriteStream, openSync, renameSync, rmSync, statSync, type WriteStream } from 'node:fs'
+import { messageOf } from '../errors.ts'
 
 export type LineLog = {
   readonly append: (line: object) => void
@@ -18,38 +19,51 @@ export function openLineLog(
   failed: (reason: string) => void,
 ): LineLog {
   let size = sizeOf(path)
-  let stream = open()
   let reported = false
+  let stream = open()
 
-  function open(): WriteStream {
-    const opened = createWriteStream(path, { flags: 'a', mode: 0o600 })
-    opened.on('error', error => {
-      if (!reported) failed(`${path}: ${error.message}`)
-      reported = true
-    })
-    return opened
+  function report(error: unknown): void {
+    if (!reported) failed(`${path}: ${messageOf(error)}`)
+    reported = true
+  }
+
+  /** Opened at once, so that a rename never takes another file's name; null where that fails. */
+  function open(): WriteStream | null {
+    try {
+      const opened = createWriteStream(path, { fd: openSync(path, 'a', 0o600) })
+      opened.on('error', report)
+      return opened
+    } catch (error) {
+      report(error)
+      return null
+    }
   }
 
   function rotate(): void {
-    stream.end()
-    rmSync(`${path}.${files - 1}`, { force: true })
-    for (let n = files - 2; n >= 1; n--) renameIfThere(`${path}.${n}`, `${path}.${n + 1}`)
-    renameIfThere(path, `${path}.1`)
-    size = 0
-    reported = false
+    stream?.end()
+    try {
+      rmSync(`${path}.${files - 1}`, { force: true })
+      for (let n = files - 2; n >= 1; n--) renameIfThere(`${path}.${n}`, `${path}.${n + 1}`)
+      renameIfThere(path, `${path}.1`)
+      size = 0
+    } catch (error) {
+      report(error)
+    }
     stream = open()
   }
 
   return {
     append: line => {
       const text = `${JSON.stringify(line)}\n`
-      if (size + text.length > maximumBytes) rotate()
-      if (stream.destroyed) stream = open()
-      if (stream.writableLength > maximumBytes) return
-      size += Buffer.byteLength(text)
+      const bytes = Buffer.byteLength(text)
+      if (size > 0 && size + bytes > maximumBytes) rotate()
+      if (stream === null || stream.destroyed) stream = open()
+      if (stream === null || stream.writableLength > maximumBytes) return
+      size += bytes
       stream.write(text)
     },
-    close: () => new Promise(resolve => (stream.destroyed ? resolve() : stream.end(() => resolve()))),
+    close: () =>
+      new Promise(resolve => (stream === null || stream.destroyed ? resolve() : stream.end(() => resolve()))),
   }
 }
 
