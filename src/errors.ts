@@ -318,6 +318,20 @@ const CATALOGUE = {
     why: d => `${d.step} failed: ${d.reason}.`,
     fix: d => `${d.fix}`,
   },
+  CLRK_ENGINE_UNAVAILABLE: {
+    status: 500,
+    fault: 'operator',
+    title: 'the container engine cannot be used',
+    why: d => `${d.engine}: ${d.reason}.`,
+    fix: d => `${d.fix}`,
+  },
+  CLRK_IMAGE_UNAVAILABLE: {
+    status: 500,
+    fault: 'operator',
+    title: 'the image cannot be had',
+    why: d => `${d.image}: ${d.reason}.`,
+    fix: d => `${d.fix}`,
+  },
 } as const satisfies Record<string, Entry>
 
 export type ErrorCode = keyof typeof CATALOGUE

@@ -25,12 +25,30 @@ export const LIMITS = {
   modelBodyBytes: 33_554_432,
   /** An agent's keep-alive connection without a request. */
   agentIdleMs: 300_000,
+  /** Open HTTP/2 streams of one connection, and of all connections of one sandbox. */
+  http2Streams: 100,
+  http2StreamsPerSandbox: 1_024,
+  /** Bytes of one stream that wait because the other side does not take them, in each direction. */
+  http2WindowBytes: 262_144,
+  /** Entries of one SETTINGS frame. */
+  http2SettingsEntries: 32,
+  /** Streams that the agents of one sandbox cancel: burst, and per second after it. */
+  http2CancelBurst: 200,
+  http2CancelPerSecond: 50,
+  /** PING and SETTINGS frames of one connection: burst, and per second after it (gRPC measures its line with PINGs). */
+  http2ControlBurst: 10_000,
+  http2ControlPerSecond: 5_000,
   /** A pooled upstream connection without a request. */
   upstreamIdleMs: 55_000,
   /** No byte in either direction while an exchange is open. */
   streamIdleMs: 900_000,
   /** Pooled upstream connections that wait, for one gateway, name and port. */
   upstreamIdlePerKey: 64,
+  /** HTTP/2 connections to one upstream of one gateway, and the exchanges that share one of them. */
+  http2ConnectionsPerKey: 8,
+  http2UpstreamStreams: 100,
+  /** How long an upstream that did not choose HTTP/2 is spoken to in HTTP/1.1 without asking again. */
+  http2AskAgainMs: 600_000,
   /** From connect() to the end of the TLS handshake with the upstream. */
   upstreamConnectMs: 15_000,
   /** Interim (1xx) answers before the final one. */
@@ -78,6 +96,12 @@ export const LIMITS = {
   trustFileBytes: 16_777_216,
   /** Entries below `/etc/ssl/certs` that are carried over (Debian has 290). */
   trustEntries: 4_096,
+  /** All that is read of one image's trust store. */
+  trustImageBytes: 134_217_728,
+  /** From a question about itself to a container engine's answer. */
+  engineAnswerMs: 10_000,
+  /** How long an engine that went away may take to come back before its sandboxes count as ended. */
+  engineReturnMs: 30_000,
   /** One frame on the worker's control socket. */
   frameBytes: 1_048_576,
   /** The body of one request on it: manifests and secrets. */

@@ -33,7 +33,7 @@ export const runRequest = z.strictObject({
     }),
     z.strictObject({
       kind: z.literal('command'),
-      argv: z.tuple([z.string()], z.string()),
+      argv: z.array(z.string()),
       files,
       secrets: z.array(secretInput),
       gateway: resourceName.nullable(),
@@ -42,6 +42,8 @@ export const runRequest = z.strictObject({
   ]),
   callerEnvironment: z.record(z.string(), z.string()),
   callerDirectory: z.string(),
+  runtime: z.enum(['auto', 'local', 'docker']),
+  image: z.string().min(1).nullable(),
   workspace: z.string().nullable(),
   user: z.strictObject({ uid: z.int().min(0), gid: z.int().min(0) }).nullable(),
   memoryBytes: positive.nullable(),

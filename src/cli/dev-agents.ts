@@ -10,6 +10,7 @@ import { lineReader, type Screen } from './render.ts'
 export type AgentHost = {
   readonly run: Client['run']
   readonly show: Screen['line']
+  readonly runtime: RunRequest['runtime']
   readonly callerEnvironment: Readonly<Record<string, string>>
   readonly callerDirectory: string
   /** Everything is being stopped: nothing is started or complained about any more. */
@@ -61,6 +62,8 @@ async function runOnce(agent: AgentSummary, host: AgentHost, input: string): Pro
     what: { kind: 'agent', agentKind: agent.kind, name: agent.name },
     callerEnvironment: host.callerEnvironment,
     callerDirectory: host.callerDirectory,
+    runtime: host.runtime,
+    image: null,
     workspace: null,
     user: null,
     memoryBytes: null,

@@ -12,7 +12,7 @@ import { loadExample, loadFiles } from './load-files.ts'
 import { planMockProvider, startMockProvider } from './mock-provider.ts'
 import { otelLines } from './otel-lines.ts'
 import { type Screen, screen } from './render.ts'
-import { secretsFromEnvironment, stateDirectory } from './values.ts'
+import { runtimeName, secretsFromEnvironment, stateDirectory } from './values.ts'
 import { requireRoot, startWorker } from './worker-process.ts'
 
 export const dev: Command = {
@@ -25,6 +25,7 @@ DIRECTORY is an example: its manifests are in DIRECTORY/manifests or DIRECTORY/*
   --secret NAME=ENVVAR[:KEY]    a Secret from a variable of this shell (repeatable; in memory only)
   --mock-provider               answer for the AI providers of the routes on this machine: works offline
   --once                        end when every TaskAgent has ended, with the first exit status that is not 0
+  --runtime RUNTIME             auto, local or docker (default auto: docker where an agent has an image)
   --keep                        stay up all the same
   --state DIRECTORY             the worker's state (default: CLRK_STATE, else ~/.clrk)
 `,
@@ -46,7 +47,15 @@ type DevOptions = ReturnType<typeof parseDev>
 export function parseDev(argv: readonly string[], environment: Readonly<Record<string, string | undefined>>) {
   const { options, positionals, command } = parseArguments(
     argv,
-    { file: 'values', secret: 'values', state: 'value', 'mock-provider': 'flag', once: 'flag', keep: 'flag' },
+    {
+      file: 'values',
+      secret: 'values',
+      state: 'value',
+      runtime: 'value',
+      'mock-provider': 'flag',
+      once: 'flag',
+      keep: 'flag',
+    },
     { short: { f: 'file' }, maximum: 1 },
   )
   if (command !== null) throw usageError('--', 'clrk dev takes no command', 'Use clrk run -- COMMAND.')
@@ -60,6 +69,7 @@ export function parseDev(argv: readonly string[], environment: Readonly<Record<s
     programDirectory: example === undefined ? null : realpathSync(example),
     mockProvider: options['mock-provider'],
     untilTasksEnd: options.once && !options.keep,
+    runtime: runtimeName(options.runtime),
     callerEnvironment: inheritedVariables(environment),
   }
 }
@@ -87,9 +97,9 @@ async function session(options: DevOptions, { line: show }: Screen, stopping: Ab
           `${agent.kind} ${shortName(agent)}: ${agent.gateway === null ? 'no network' : `gateway ${agent.gateway}`}`,
         )
       }
-      const { callerEnvironment } = options
+      const { callerEnvironment, runtime } = options
       const callerDirectory = programDirectory ?? process.cwd()
-      const host: AgentHost = { run: client.run, show, callerEnvironment, callerDirectory, stopping }
+      const host: AgentHost = { run: client.run, show, runtime, callerEnvironment, callerDirectory, stopping }
       const tasks = agents.filter(({ kind }) => kind === 'TaskAgent').map(agent => runTask(agent, host))
       for (const agent of agents.filter(({ kind }) => kind === 'DaemonAgent')) void keepRunning(agent, host)
       const status = options.untilTasksEnd

@@ -11,6 +11,7 @@ import {
   cpuCount,
   memoryBytes,
   pidCount,
+  runtimeName,
   secretsFromEnvironment,
   stateDirectory,
   userIds,
@@ -19,6 +20,7 @@ import { joinWorker, requireRoot } from './worker-process.ts'
 
 export const run: Command = {
   help: `clrk run [OPTIONS] -- COMMAND [ARGUMENT…]
+       clrk run [OPTIONS] --image IMAGE [-- COMMAND [ARGUMENT…]]
 
 Runs COMMAND in a sandbox. It sees the system's directories and the tools on PATH, read-only, a home and a /tmp of its
 own, and reaches what the gateway's policy allows; its streams, exit status, signals and terminal are the caller's.
@@ -28,6 +30,8 @@ own, and reaches what the gateway's policy allows; its streams, exit status, sig
   --allow HOST[:PORT]           a host that may be reached (repeatable; port 443 unless said)
   --secret NAME=ENVVAR[:KEY]    a Secret from a variable of this shell (repeatable; in memory only)
   --workspace DIRECTORY         a directory that is writable inside, at the same path
+  --image IMAGE                 run COMMAND in this image instead of this machine's programs
+  --runtime RUNTIME             auto, local or docker (default auto: docker where there is an image)
   --user UID[:GID]              whom the program believes to be
   --memory SIZE                 its memory (512Mi, 2Gi)
   --cpus NUMBER                 its cores (0.5 is half of one)
@@ -52,6 +56,8 @@ export function parseRun(argv: readonly string[], environment: Readonly<Record<s
       allow: 'values',
       secret: 'values',
       workspace: 'value',
+      image: 'value',
+      runtime: 'value',
       user: 'value',
       memory: 'value',
       cpus: 'value',
@@ -61,12 +67,12 @@ export function parseRun(argv: readonly string[], environment: Readonly<Record<s
     },
     { short: { f: 'file' } },
   )
-  const [program, ...rest] = command ?? []
-  if (program === undefined) throw usageError('clrk run', 'a command is missing', 'Write clrk run -- COMMAND.')
+  if ((command ?? []).length === 0 && options.image === null)
+    throw usageError('clrk run', 'a command is missing', 'Write clrk run -- COMMAND.')
   const request: RunRequest = {
     what: {
       kind: 'command',
-      argv: [program, ...rest],
+      argv: command ?? [],
       files: loadFiles(options.file),
       secrets: secretsFromEnvironment(options.secret, environment),
       gateway: options.gateway,
@@ -74,6 +80,8 @@ export function parseRun(argv: readonly string[], environment: Readonly<Record<s
     },
     callerEnvironment: inheritedVariables(environment),
     callerDirectory: process.cwd(),
+    runtime: runtimeName(options.runtime),
+    image: options.image,
     workspace: options.workspace === null ? null : existingDirectory('--workspace', options.workspace),
     user: options.user === null ? null : userIds(options.user),
     memoryBytes: options.memory === null ? null : memoryBytes(options.memory),

@@ -1,7 +1,7 @@
 /** The values that options carry: each parser gives plain data or a CLRK_ARGUMENT_INVALID that names the option. */
 import { homedir } from 'node:os'
 import { join, resolve } from 'node:path'
-import type { SecretInput } from '../worker/control.ts'
+import type { RunRequest, SecretInput } from '../worker/control.ts'
 import { usageError } from './arguments.ts'
 
 type Environment = Readonly<Record<string, string | undefined>>
@@ -106,4 +106,12 @@ const MEMORY_UNITS: Readonly<Record<string, number>> = {
   Mi: 2 ** 20,
   Gi: 2 ** 30,
   Ti: 2 ** 40,
+}
+
+/** `--runtime`. */
+export function runtimeName(text: string | null): RunRequest['runtime'] {
+  const known = (['auto', 'local', 'docker'] as const).find(name => name === (text ?? 'auto'))
+  if (known === undefined)
+    throw usageError(`--runtime ${text}`, 'there is no such runtime', 'Use auto, local or docker.')
+  return known
 }

@@ -1,6 +1,7 @@
 /**
  * The worker as a process of this command line: started in a session and a mount namespace of its own, so that Ctrl-C
- * reaches only us and its mounts end with it; its environment is PATH, HOME and LANG, so no key of the caller is in it.
+ * reaches only us and its mounts end with it; its environment is PATH, HOME, LANG and where the
+ * engine is, so no key of the caller is in it.
  *
  * `<state>/worker.log` takes what it prints. On descriptor 3 it says once, as a line of JSON, that it is ready or why not.
  */
@@ -38,7 +39,7 @@ export async function startWorker({ state, ephemeral }: { state: string; ephemer
   const child = spawn('unshare', ['--mount', '--propagation', 'slave', '--', process.execPath, main, ...options], {
     cwd: '/',
     detached: true,
-    env: pick(process.env, ['PATH', 'HOME', 'LANG']),
+    env: pick(process.env, ['PATH', 'HOME', 'LANG', 'DOCKER_HOST', 'DOCKER_CONFIG']),
     stdio: ['ignore', log, log, 'pipe'],
   })
   closeSync(log)

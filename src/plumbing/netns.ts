@@ -13,9 +13,11 @@ export type PlumbedNamespace = {
   readonly close: () => void
 }
 
-/** Throws CLRK_TOOL_MISSING or CLRK_PLUMBING_FAILED and leaves nothing behind. */
-export async function plumbNamespace(): Promise<PlumbedNamespace> {
-  const netns = createNetworkNamespace()
+/**
+ * Plumbs `netns`, which it then owns: a fresh one, or that of a pause container. Throws CLRK_TOOL_MISSING or
+ * CLRK_PLUMBING_FAILED and leaves nothing behind.
+ */
+export async function plumbNamespace(netns: number = createNetworkNamespace()): Promise<PlumbedNamespace> {
   try {
     await applyPlumbing(netns, planPlumbing())
     const sockets = openSockets(netns)

@@ -37,13 +37,14 @@ export type HostRoots = {
  * What `root` trusts now. Files that are not regular, not readable by everyone or larger than `LIMITS.trustFileBytes`
  * are left out: the sandbox could not use the first two, and a private key beside the certificates must not become
  * readable. Throws CLRK_TRUST_FAILED where reading itself fails, or past `LIMITS.trustEntries`.
+ * `keystores`: paths inside to look for beside the well-known ones.
  */
-export function readHostRoots(root = '/'): HostRoots {
+export function readHostRoots(root = '/', keystores: readonly string[] = []): HostRoots {
   try {
     return {
       bundles: readBundles(root),
       certs: readCertsDirectory(root),
-      keystores: readKeystores(root),
+      keystores: readKeystores(root, [...KEYSTORES, ...keystores]),
     }
   } catch (error) {
     throw isClrkError(error) ? error : failed(root, messageOf(error))
@@ -105,9 +106,9 @@ function readCertsDirectory(root: string): HostRoots['certs'] {
   return { realPath, entries: readEntries(root, realPath) }
 }
 
-function readKeystores(root: string): readonly Keystore[] {
+function readKeystores(root: string, patterns: readonly string[]): readonly Keystore[] {
   const found = new Map<string, Keystore>()
-  const candidates = KEYSTORES.flatMap(pattern => {
+  const candidates = patterns.flatMap(pattern => {
     const [parent = '', rest] = pattern.split('/*/')
     if (rest === undefined) return [pattern]
     const real = resolveInside(root, parent)
@@ -171,10 +172,10 @@ function failed(path: string, reason: string) {
   return clrkError('CLRK_TRUST_FAILED', { path, reason, fix: 'Mend or remove it.' })
 }
 
-const CERTS_DIRECTORY = '/etc/ssl/certs'
+export const CERTS_DIRECTORY = '/etc/ssl/certs'
 
 /** Where distributions keep the bundle; several are links to one file. */
-const BUNDLES = [
+export const BUNDLES = [
   '/etc/ssl/certs/ca-certificates.crt', // Debian, Ubuntu, Alpine, Arch
   '/etc/pki/tls/certs/ca-bundle.crt', // RHEL, Fedora
   '/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem', // what the former is a link to
@@ -186,7 +187,7 @@ const BUNDLES = [
   '/usr/lib/ssl/cert.pem', // OpenSSL on Debian
 ] as const
 
-const KEYSTORES = [
+export const KEYSTORES = [
   '/etc/ssl/certs/java/cacerts', // Debian; JDKs of its packages link to it
   '/etc/pki/ca-trust/extracted/java/cacerts', // RHEL
   '/var/lib/ca-certificates/java-cacerts', // SUSE

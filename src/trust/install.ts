@@ -10,17 +10,21 @@ import type { TrustFiles, TrustPlan } from './plan.ts'
  * returns the plan with absolute sources. Everything is readable by any uid: inside a sandbox, the host's root is a
  * stranger. Atomic: what is there is whole, whoever else installs at the same time.
  *
- * Throws CLRK_TRUST_FAILED, also where a parent of `directory` shuts other users out: binding from below such a one
- * works for uid 0 and fails for others.
+ * Throws CLRK_TRUST_FAILED, also where a parent of `directory` shuts other users out, unless root does the binding (an
+ * engine): from below such a one it works for uid 0 and fails for others.
  */
-export function installTrust(files: TrustFiles, directory: string): TrustPlan {
+export function installTrust(
+  files: TrustFiles,
+  directory: string,
+  boundBy: 'its own uid' | 'root' = 'its own uid',
+): TrustPlan {
   const installed = join(directory, digestOf(files))
   try {
     if (!fs.existsSync(installed)) write(files, directory, installed)
   } catch (error) {
     throw failed(installed, messageOf(error), 'Check that there is room and that this is a directory of clrk alone.')
   }
-  for (let parent = fs.realpathSync(directory); ; parent = dirname(parent)) {
+  for (let parent = fs.realpathSync(directory); boundBy !== 'root'; parent = dirname(parent)) {
     if ((fs.statSync(parent).mode & 0o001) === 0) {
       throw failed(parent, 'other users may not pass through it', `chmod o+x ${parent}, or use another directory.`)
     }

@@ -3,42 +3,29 @@
  * agent. Whatever fails on the way undoes what was done before it.
  */
 import { randomBytes } from 'node:crypto'
-import { existsSync } from 'node:fs'
-import { homedir } from 'node:os'
-import { dirname, join } from 'node:path'
-import { plumbNamespace } from '../plumbing/netns.ts'
-import { hostFiles } from '../runtimes/host-files.ts'
-import type { LocalRuntime } from '../runtimes/local.ts'
-import type { RunningSandbox, SandboxLimits, SandboxSpec } from '../runtimes/runtime.ts'
-import { toolsOnPath } from '../runtimes/tools-on-path.ts'
+import type { SandboxSockets } from '../plumbing/sockets.ts'
+import type { RunningSandbox, SandboxLimits } from '../runtimes/runtime.ts'
 import type { SandboxCounters, SandboxIdentity } from '../shard/protocol.ts'
-import type { HostRoots } from '../trust/image-roots.ts'
-import { installTrust } from '../trust/install.ts'
-import { planTrust } from '../trust/plan.ts'
 import type { RunRecord, RunRequest, StartedRun } from './control.ts'
 import type { GatewayHandle } from './gateways.ts'
+import type { Runs } from './runs.ts'
 import type { Supervisor } from './supervise.ts'
-import { sandboxEnvironment } from './surroundings.ts'
-
-export type BootEnvironment = {
-  readonly runtime: LocalRuntime
-  readonly supervisor: Supervisor
-  /** The host's roots, read once. */
-  readonly hostRoots: HostRoots
-  /** Where trust files are prepared: a tmpfs that any uid can reach. */
-  readonly trustDirectory: string
-}
 
 /** What is to run, whoever asked for it. */
 export type BootRequest = {
   readonly identity: SandboxIdentity
   readonly gateway: GatewayHandle
-  readonly argv: readonly [string, ...string[]]
+  /** What the agent is: over an image's ENTRYPOINT and CMD where it names one. */
+  readonly command: readonly string[]
+  readonly args: readonly string[]
+  /** Null: a program of this machine. */
+  readonly image: string | null
   /** The agent's own variables. */
   readonly environment: Readonly<Record<string, string>>
-  readonly user: { readonly uid: number; readonly gid: number }
+  /** Null: whom the runtime chooses. */
+  readonly user: { readonly uid: number; readonly gid: number } | null
   readonly limits: SandboxLimits
-  /** Null: the caller's directory where it is shown inside, else the workspace or home. */
+  /** Null: the caller's directory where it is shown inside, else the workspace or home; an image's WORKDIR. */
   readonly workingDirectory: string | null
   /** A directory of the agent's program, shown read-only with the node_modules that Node would search from it. */
   readonly programDirectory: string | null
@@ -47,29 +34,39 @@ export type BootRequest = {
   readonly surroundings: Pick<RunRequest, 'callerEnvironment' | 'callerDirectory' | 'workspace' | 'stdio'>
 }
 
+/** How a runtime takes part in a boot. `begin` gives what it has to undo to `undo` as soon as it exists. */
+export type Preparing = {
+  readonly runtime: 'local' | 'docker'
+  readonly begin: (undo: (step: () => Promise<unknown>) => void) => Promise<{
+    readonly sockets: SandboxSockets
+    readonly start: () => Promise<RunningSandbox>
+    /** After the agent has ended and its proxy is detached. */
+    readonly end: () => Promise<void>
+  }>
+}
+
 /** Ids are DNS labels; 40 random bits keep twenty thousand apart. */
 export function newSandboxId(): string {
   return `sb-${randomBytes(5).toString('hex')}`
 }
 
-export async function bootSandbox(environment: BootEnvironment, request: BootRequest): Promise<StartedRun> {
+export async function bootSandbox(
+  { supervisor, runs }: { readonly supervisor: Supervisor; readonly runs: Runs },
+  request: BootRequest,
+  preparing: Preparing,
+): Promise<StartedRun> {
   const { identity, gateway } = request
-  const startedAt = new Date()
   const began = performance.now()
+  const pending = pendingRecord(request, preparing.runtime)
+  const recorded = runs.begin(pending)
   const undo: (() => Promise<unknown>)[] = []
-  const abandon = async () => {
-    for (const step of undo.reverse()) await step().catch(() => {}) // the first failure is the one to tell
-  }
   try {
-    const plumbing = plumbNamespace()
-    undo.push(async () => (await plumbing).close())
-    const spec = sandboxSpec(environment, request) // while ip and nft work
-    const namespace = await plumbing
-    const attached = await environment.supervisor.attach({
+    const prepared = await preparing.begin(step => undo.push(step))
+    const attached = await supervisor.attach({
       identity,
       gateway: gateway.key,
       isolation: gateway.policy().isolation,
-      sockets: namespace.sockets,
+      sockets: prepared.sockets,
     })
     let counters: Promise<SandboxCounters> | null = null
     const detach = () => {
@@ -77,87 +74,61 @@ export async function bootSandbox(environment: BootEnvironment, request: BootReq
       return counters
     }
     undo.push(detach)
-    const sandbox = await environment.runtime.start(spec, { path: namespace.path })
-    const bootMs = performance.now() - began
-    const record = finish(sandbox, detach, namespace.close).then(
-      ({ exit, counters: { connections, requests, injected, denied } }): RunRecord => ({
-        id: identity.id,
-        agentKind: identity.agentKind,
-        agent: `${identity.agentNamespace}/${identity.agentName}`,
-        gateway: gateway.name,
-        policyDigest: gateway.policy().digest,
-        runtime: 'local',
-        command: request.argv,
-        startedAt: startedAt.toISOString(),
-        endedAt: new Date().toISOString(),
-        bootMs: Math.round(bootMs * 10) / 10,
+    const sandbox = await prepared.start()
+    const bootMs = Math.round((performance.now() - began) * 10) / 10
+    const record = finish(sandbox, detach, prepared.end).then(({ exit, counters: seen }) => {
+      const { connections, requests, injected, denied } = seen
+      const ended = {
+        ...pending,
+        bootMs,
         exit,
+        endedAt: new Date().toISOString(),
         connections,
         requests,
         injected,
         denied,
-      }),
-    )
+      }
+      recorded(ended)
+      return ended
+    })
     return { sandbox, record: record.finally(gateway.close) }
   } catch (error) {
-    await abandon()
+    for (const step of undo.reverse()) await step().catch(() => {}) // the first failure is the one to tell
     gateway.close()
+    recorded({ ...pending, endedAt: new Date().toISOString() })
     throw error
   }
 }
 
-async function finish(sandbox: RunningSandbox, detach: () => Promise<SandboxCounters>, close: () => void) {
+/** The record of a run that has not begun: what it says if nothing more is ever known. */
+function pendingRecord({ identity, gateway, command, args }: BootRequest, runtime: RunRecord['runtime']): RunRecord {
+  const now = new Date().toISOString()
+  return {
+    id: identity.id,
+    agentKind: identity.agentKind,
+    agent: `${identity.agentNamespace}/${identity.agentName}`,
+    gateway: gateway.name,
+    policyDigest: gateway.policy().digest,
+    runtime,
+    command: [...command, ...args],
+    startedAt: now,
+    endedAt: now,
+    bootMs: 0,
+    exit: NOT_STARTED,
+    connections: 0,
+    requests: 0,
+    injected: 0,
+    denied: 0,
+  }
+}
+
+/** What a shell says of a command that could not be started. */
+const NOT_STARTED = { code: 125, signal: null } as const
+
+async function finish(sandbox: RunningSandbox, detach: () => Promise<SandboxCounters>, end: () => Promise<void>) {
   const exit = await sandbox.exited
   await sandbox.stop()
   const counters = await detach()
-  close()
+  await end()
   return { exit, counters }
-}
-
-function sandboxSpec(environment: BootEnvironment, request: BootRequest): SandboxSpec {
-  const { gateway, surroundings } = request
-  const { callerEnvironment, callerDirectory, workspace, stdio } = surroundings
-  const home = callerEnvironment.HOME ?? homedir()
-  const tools = toolsOnPath(hostFiles, { path: callerEnvironment.PATH ?? '', home, workspace })
-  const { authority } = gateway
-  const files = planTrust(environment.hostRoots, authority.certificatePem, authority.subjectHash)
-  const trust = installTrust(files, environment.trustDirectory)
-  const program = request.programDirectory
-  return {
-    id: request.identity.id,
-    argv: request.argv,
-    environment: sandboxEnvironment({
-      caller: callerEnvironment,
-      path: tools.path,
-      home,
-      trust: trust.environment,
-      policy: gateway.policy(),
-      own: request.environment,
-    }),
-    workingDirectory: request.workingDirectory ?? program ?? visibleDirectory(callerDirectory, workspace, home),
-    user: request.user,
-    home,
-    workspace,
-    readOnly: [...tools.readOnly, ...(program === null ? [] : [program, ...moduleDirectories(program)])],
-    trust,
-    limits: request.limits,
-    stdio,
-  }
-}
-
-/** The caller's own directory where the sandbox shows it, as a program that is started directly would have. */
-function visibleDirectory(directory: string, workspace: string | null, home: string): string {
-  const shown = [workspace, '/usr', '/etc', '/opt'].filter(path => path !== null)
-  if (shown.some(path => directory === path || directory.startsWith(`${path}/`))) return directory
-  return workspace ?? home
-}
-
-/** The `node_modules` that Node searches from a program: its own and those of the directories above it. */
-function moduleDirectories(program: string): readonly string[] {
-  const found: string[] = []
-  for (let at = program; at !== dirname(at); at = dirname(at)) {
-    const modules = join(at, 'node_modules')
-    if (at !== program && existsSync(modules)) found.push(modules)
-  }
-  return found
 }

@@ -55,7 +55,8 @@ export type RunRequest = {
     | { readonly kind: 'agent'; readonly agentKind: 'TaskAgent' | 'DaemonAgent'; readonly name: string }
     | {
         readonly kind: 'command'
-        readonly argv: readonly [string, ...string[]]
+        /** May be empty with an image: its ENTRYPOINT and CMD, which a command replaces. */
+        readonly argv: readonly string[]
         /** Manifests of this run alone. */
         readonly files: readonly ResourceFile[]
         readonly secrets: readonly SecretInput[]
@@ -66,6 +67,10 @@ export type RunRequest = {
   /** `inheritedVariables` of the caller's environment (surroundings.ts). */
   readonly callerEnvironment: Readonly<Record<string, string>>
   readonly callerDirectory: string
+  /** What boots it: `auto` is an engine where there is an image, else this machine itself. */
+  readonly runtime: 'auto' | 'local' | 'docker'
+  /** The image of a command; an agent's is in its template. */
+  readonly image: string | null
   readonly workspace: string | null
   readonly user: { readonly uid: number; readonly gid: number } | null
   readonly memoryBytes: number | null
@@ -83,7 +88,7 @@ export type RunRecord = {
   readonly agent: string
   readonly gateway: string
   readonly policyDigest: string
-  readonly runtime: 'local'
+  readonly runtime: 'local' | 'docker'
   readonly command: readonly string[]
   /** RFC 3339. */
   readonly startedAt: string

@@ -19,7 +19,9 @@ export type State = {
   readonly authorities: string
   readonly secrets: string
   readonly audit: string
+  /** Records of runs that ended, and a file for each that has not. */
   readonly runs: string
+  readonly running: string
   readonly controlSocket: string
   /** Frees the lock. The kernel does, too, when the process ends. */
   readonly close: () => void
@@ -63,6 +65,7 @@ export function openState(directory: string): State {
     secrets: join(directory, 'secrets'),
     audit: join(directory, 'audit'),
     runs: join(directory, 'runs.jsonl'),
+    running: join(directory, 'running'),
     controlSocket: join(directory, 'control.sock'),
     close: () => closeSync(lock),
   }

@@ -73,6 +73,16 @@ export function sandboxEnvironment(options: {
   }
 }
 
+/** What an agent in an image gets over the image's own variables: the terminal's kind, placeholders, its own `env`. */
+export function agentEnvironment(
+  caller: Readonly<Record<string, string>>,
+  policy: Policy,
+  own: Readonly<Record<string, string>>,
+): Readonly<Record<string, string>> {
+  const terminal = Object.entries(caller).filter(([name]) => ['TERM', 'COLORTERM', 'LANG'].includes(name))
+  return { ...Object.fromEntries(terminal), ...placeholders(policy), ...own }
+}
+
 /** Every variable in which a client of an injected provider looks for a key → the placeholder. */
 function placeholders(policy: Policy): Record<string, string> {
   const variables = policy.providerRules

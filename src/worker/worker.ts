@@ -6,7 +6,7 @@ import { accessSync, mkdirSync, readdirSync } from 'node:fs'
 import { availableParallelism, totalmem } from 'node:os'
 import { join } from 'node:path'
 import { rootCertificates } from 'node:tls'
-import { clrkError } from '../errors.ts'
+import { clrkError, messageOf } from '../errors.ts'
 import { forbidCoreDump, mountTmpfs } from '../kernel/syscalls.ts'
 import { LIMITS } from '../limits.ts'
 import type { DaemonAgent, TaskAgent } from '../resources/agents.ts'
@@ -15,10 +15,13 @@ import { gatewayOf } from '../resources/references.ts'
 import { createLocalRuntime, type LocalRuntime } from '../runtimes/local.ts'
 import { takeUidRange } from '../runtimes/uid-range.ts'
 import { readHostRoots } from '../trust/image-roots.ts'
-import { type BootRequest, bootSandbox, newSandboxId } from './boot.ts'
+import { type BootRequest, bootSandbox, newSandboxId, type Preparing } from './boot.ts'
+import { createImageBoot } from './boot-image.ts'
+import { prepareLocal } from './boot-local.ts'
 import type { AgentSummary, RunRequest, StartedRun, WorkerControl, WorkerEvent, WorkerStatus } from './control.ts'
 import { createGateways, type GatewayHandle, qualify } from './gateways.ts'
 import { openLineLog } from './line-log.ts'
+import { openRuns } from './runs.ts'
 import { shardFiles } from './shard-spec.ts'
 import type { State } from './state.ts'
 import { superviseShards } from './supervise.ts'
@@ -27,8 +30,6 @@ import { superviseShards } from './supervise.ts'
 const STAGING_PLACES = ['/mnt', '/srv', '/media']
 const STAGING_BYTES = 268_435_456
 
-/** Who an agent is inside, unless it or the caller says otherwise; most tools dislike being root without its powers. */
-const DEFAULT_USER = { uid: 1000, gid: 1000 } as const
 const DEFAULT_PIDS = 4_096
 
 export async function createWorker(state: State, version: string): Promise<WorkerControl> {
@@ -44,9 +45,7 @@ export async function createWorker(state: State, version: string): Promise<Worke
   const audit = openLineLog(join(state.audit, 'audit.jsonl'), LIMITS.auditFileBytes, LIMITS.auditFiles, reason =>
     log('error', `the audit log cannot be written: ${reason}`),
   )
-  const runs = openLineLog(state.runs, LIMITS.auditFileBytes, LIMITS.auditFiles, reason =>
-    log('error', `run records cannot be written: ${reason}`),
-  )
+  const runs = openRuns(state.runs, state.running, reason => log('error', `run records cannot be written: ${reason}`))
   const staging = prepareStaging()
   const runtime: LocalRuntime = createLocalRuntime({ stateId: state.id, staging: join(staging, 'sandboxes') })
   await runtime.sweep()
@@ -66,7 +65,9 @@ export async function createWorker(state: State, version: string): Promise<Worke
     telemetry: (signal, payload) => emit({ type: 'telemetry', signal, payload }),
     log,
   })
-  const environment = { runtime, supervisor, hostRoots, trustDirectory: join(staging, 'trust') }
+  const local = { runtime, hostRoots, trustDirectory: join(staging, 'trust') }
+  const images = createImageBoot(state, message => log('info', message))
+  await images.sweep()
   const live = new Map<string, { started: StartedRun; agent: string; gateway: string; done: Promise<unknown> }>()
   let programDirectory: string | null = null
   let stopping = false
@@ -79,15 +80,12 @@ export async function createWorker(state: State, version: string): Promise<Worke
     if (stopping) throw clrkError('CLRK_WORKER_GONE', { state: state.directory, reason: 'it is stopping' })
     const id = newSandboxId()
     const boot = request.what.kind === 'agent' ? agentBoot(id, request) : commandBoot(id, request)
-    const started = await bootSandbox(environment, boot)
+    const started = await bootSandbox({ supervisor, runs }, boot, preparing(boot, request.runtime))
     const stop = () => void started.sandbox.stop()
     const timer = boot.timeoutMs === null ? null : setTimeout(stop, boot.timeoutMs)
     abort.addEventListener('abort', stop)
     if (abort.aborted) stop()
-    const done = started.record.then(
-      record => runs.append(record),
-      error => log('error', `${id}: ${error instanceof Error ? error.message : error}`),
-    )
+    const done = started.record.catch(error => log('error', `${id}: ${messageOf(error)}`))
     live.set(id, { started, agent: boot.identity.agentName, gateway: boot.gateway.name, done })
     void done.finally(() => {
       live.delete(id)
@@ -97,22 +95,37 @@ export async function createWorker(state: State, version: string): Promise<Worke
     return started
   }
 
+  /** Throws CLRK_ARGUMENT_INVALID where the runtime that is asked for cannot boot this. */
+  function preparing(boot: BootRequest, wanted: RunRequest['runtime']): Preparing {
+    const refuse = (reason: string, fix: string) =>
+      clrkError('CLRK_ARGUMENT_INVALID', { argument: '--runtime', reason, fix })
+    if (boot.image === null) {
+      if (wanted === 'docker') throw refuse('docker needs an image', 'Name one with --image, or image in the template.')
+      return prepareLocal(local, boot)
+    }
+    if (wanted === 'local') throw refuse('local runs programs of this machine, not images', 'Use --runtime docker.')
+    return images.prepare(boot, boot.image)
+  }
+
   function commandBoot(id: string, request: RunRequest): BootRequest {
-    const { what } = request
+    const { what, image } = request
     if (what.kind !== 'command') throw clrkError('CLRK_INTERNAL', { reason: 'not a command' })
-    const [program] = what.argv
+    const [program = image] = what.argv
+    if (program === null) throw clrkError('CLRK_INTERNAL', { reason: 'a run without a command or an image' })
     return {
       identity: {
         id,
         agentKind: 'Run',
         agentNamespace: 'default',
         agentName: program.split('/').pop() ?? program,
-        runtime: 'local',
+        runtime: image === null ? 'local' : 'docker',
       },
       gateway: gateways.forRun(id, what),
-      argv: what.argv,
+      image,
+      command: what.argv,
+      args: [],
       environment: {},
-      user: request.user ?? DEFAULT_USER,
+      user: request.user,
       limits: {
         memoryBytes: request.memoryBytes ?? Math.floor(totalmem() * 0.8),
         cpus: request.cpus ?? availableParallelism(),
@@ -134,24 +147,22 @@ export async function createWorker(state: State, version: string): Promise<Worke
       throw clrkError('CLRK_ARGUMENT_INVALID', { argument: 'agent', reason, fix: 'Apply its manifest first.' })
     }
     const { template, resources } = agent.spec
-    const { command, args, env, image } = template.spec
-    const [program, ...rest] = [...command, ...args]
-    if (image !== null || program === undefined) {
-      const reason = `${what.agentKind} ${what.name} names an image, and this version runs agents without one`
-      throw clrkError('CLRK_ARGUMENT_INVALID', { argument: 'image', reason, fix: 'Remove image and write command.' })
-    }
+    const { command, args, env } = template.spec
+    const image = request.image ?? template.spec.image
     return {
       identity: {
         id,
         agentKind: agent.kind,
         agentNamespace: agent.metadata.namespace,
         agentName: agent.metadata.name,
-        runtime: 'local',
+        runtime: image === null ? 'local' : 'docker',
       },
       gateway: agentGateway(id, agent),
-      argv: [program, ...rest],
+      image,
+      command,
+      args,
       environment: Object.fromEntries(env.map(({ name, value }) => [name, value])),
-      user: request.user ?? template.spec.user ?? DEFAULT_USER,
+      user: request.user ?? template.spec.user,
       limits: {
         memoryBytes: request.memoryBytes ?? resources.memory,
         cpus: request.cpus ?? resources.cpu,

@@ -40,7 +40,7 @@ export function testControl(): TestControl {
     run: async (request, abort) => {
       calls.push(request)
       if (request.what.kind !== 'command') throw clrkError('CLRK_INTERNAL', { reason: 'no agents here' })
-      const [file, ...args] = request.what.argv
+      const [file = '', ...args] = request.what.argv
       if (file === 'refused') {
         throw clrkError('CLRK_SANDBOX_FAILED', { step: 'bwrap', reason: 'no', fix: 'Install it.' })
       }
@@ -113,6 +113,8 @@ export function runRequest(argv: readonly [string, ...string[]]): RunRequest {
   return {
     what: { kind: 'command', argv: [...argv], files: [], secrets: [], gateway: null, allow: [] },
     callerEnvironment: {},
+    runtime: 'auto',
+    image: null,
     callerDirectory: '/',
     workspace: null,
     user: null,

@@ -1,0 +1,110 @@
+/** Images: what one says about itself, and getting it when the engine does not have it. */
+import type Docker from 'dockerode'
+import type { ImageInspectInfo } from 'dockerode'
+import { clrkError } from '../errors.ts'
+import { registryCredentials } from './docker-credentials.ts'
+import { ask, engineWords, statusOf } from './docker-errors.ts'
+import type { ImageFacts } from './image-runtime.ts'
+
+export type ImageSource = {
+  readonly docker: Docker
+  /** The engine's socket, for sentences. */
+  readonly engine: string
+  /** Path of Docker's config.json with credentials of registries, or null. */
+  readonly dockerConfig: string | null
+}
+
+/** As `ImageRuntime.image`. */
+export async function findImage(
+  source: ImageSource,
+  reference: string,
+  progress: (line: string) => void,
+): Promise<ImageFacts> {
+  const present = await inspect(source, reference)
+  if (present !== null) return factsOf(reference, present)
+  if (/^(sha256:)?[0-9a-f]{64}$/.test(reference)) throw missing(reference, 'the engine has no image of this id')
+  await pull(source, withTag(reference), progress)
+  const pulled = await inspect(source, reference)
+  if (pulled === null) throw missing(reference, 'it was pulled, and yet it is not there')
+  return factsOf(reference, pulled)
+}
+
+async function inspect({ docker, engine }: ImageSource, reference: string): Promise<ImageInspectInfo | null> {
+  const request = docker.getImage(reference).inspect()
+  try {
+    return await ask(engine, `looking for image ${reference}`, request)
+  } catch (error) {
+    const status = await request.then(() => null, statusOf)
+    if (status === 404) return null
+    if (status === 400) throw missing(reference, 'this is not the name of an image')
+    throw error
+  }
+}
+
+async function pull(
+  { docker, engine, dockerConfig }: ImageSource,
+  reference: string,
+  progress: (line: string) => void,
+) {
+  const authconfig = await registryCredentials(reference, dockerConfig)
+  const said = new Set<string>()
+  try {
+    const stream = await docker.pull(reference, authconfig === null ? {} : { authconfig })
+    await new Promise<void>((resolve, reject) => {
+      docker.modem.followProgress(
+        stream,
+        error => (error === null ? resolve() : reject(error)),
+        (step: { readonly id?: string; readonly status?: string }) => {
+          const line = [step.id, step.status].filter(Boolean).join(': ')
+          // The bars of every layer come many times a second; a step is told once.
+          if (!said.has(line)) progress(line)
+          said.add(line)
+        },
+      )
+    })
+  } catch (error) {
+    const answered = statusOf(error) !== null || !(error instanceof Error && 'code' in error)
+    if (answered) throw missing(reference, engineWords(error))
+    await ask(engine, `pulling image ${reference}`, Promise.reject(error))
+  }
+}
+
+function factsOf(reference: string, { Id, Config }: ImageInspectInfo): ImageFacts {
+  return {
+    reference,
+    id: Id,
+    entrypoint: listOf(Config?.Entrypoint),
+    command: listOf(Config?.Cmd),
+    environment: Object.fromEntries(
+      (Config?.Env ?? []).map(line => {
+        const equals = line.indexOf('=')
+        return equals < 0 ? [line, ''] : [line.slice(0, equals), line.slice(equals + 1)]
+      }),
+    ),
+    user: Config?.User ?? '',
+    workingDirectory: Config?.WorkingDir || '/',
+    stopSignal: stopSignal(Config),
+  }
+}
+
+function listOf(words: string | readonly string[] | null | undefined): readonly string[] {
+  return typeof words === 'string' ? [words] : (words ?? [])
+}
+
+/** dockerode's type leaves it out. */
+function stopSignal(config: object | undefined): string {
+  return config !== undefined && 'StopSignal' in config && config.StopSignal ? String(config.StopSignal) : 'SIGTERM'
+}
+
+/** Without a tag the engine would pull all of them. */
+function withTag(reference: string): string {
+  return /@|:[^/]*$/.test(reference) ? reference : `${reference}:latest`
+}
+
+function missing(image: string, reason: string) {
+  return clrkError('CLRK_IMAGE_UNAVAILABLE', {
+    image,
+    reason,
+    fix: 'Check its name, log in to its registry (docker login), or build it here.',
+  })
+}

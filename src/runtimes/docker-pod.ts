@@ -1,0 +1,97 @@
+/** The pause container of a sandbox, and the network namespace that it holds. */
+import { closeSync, openSync, readFileSync, writeFileSync } from 'node:fs'
+import type { Container } from 'dockerode'
+import { clrkError, messageOf } from '../errors.ts'
+import { insideNetworkNamespace } from '../kernel/syscalls.ts'
+import type { DockerEngine } from './docker-engine.ts'
+import { ask, statusOf } from './docker-errors.ts'
+import { pauseContainer } from './docker-spec.ts'
+import type { PreparedNamespace } from './image-runtime.ts'
+
+/** As `ImageRuntime.prepare`. */
+export async function preparePod(
+  engine: DockerEngine,
+  sandbox: string,
+  labels: Readonly<Record<string, string>>,
+): Promise<PreparedNamespace> {
+  const setting = await engine.setting()
+  const request = engine.docker.createContainer(pauseContainer(setting, sandbox, labels))
+  const pause = await ask(engine.socket, 'creating its pause container', request)
+  try {
+    await engine.starting(() => ask(engine.socket, 'starting its pause container', pause.start()))
+    const pid = await pausePid(engine, pause)
+    if (pid === null) throw failure('its pause container has ended at once')
+    const netns = openPodNamespace(pid, pause.id)
+    let released: Promise<void> | null = null
+    return {
+      netns,
+      pause: pause.id,
+      release: () => {
+        if (released === null) closeSync(netns)
+        released ??= removeContainer(engine, pause)
+        return released
+      },
+    }
+  } catch (error) {
+    await removeContainer(engine, pause).catch(() => {}) // the first failure is the one to tell
+    throw error
+  }
+}
+
+/** The process of a running pause container on this host; null where it does not run. */
+export async function pausePid(engine: DockerEngine, pause: Container): Promise<number | null> {
+  const { State } = await ask(engine.socket, 'looking at its pause container', pause.inspect())
+  return State.Running ? State.Pid : null
+}
+
+/** Removes a container, running or not, with its anonymous volumes. One that is gone, or is going, is fine. */
+export async function removeContainer(engine: DockerEngine, container: Container): Promise<void> {
+  const request = container.remove({ force: true, v: true }).catch((error: unknown) => {
+    const status = statusOf(error)
+    if (status !== 404 && status !== 409) throw error
+  })
+  await ask(engine.socket, 'removing its container', request)
+}
+
+/**
+ * Opens the network namespace of process `pid`, proves that it is the one of that container and has nothing but `lo`,
+ * and lets IPv6 in, which engines turn off. The worker will do as it likes in there, so it must not be another one:
+ * process ids of a virtual machine, or of a machine far away, mean something else here.
+ */
+export function openPodNamespace(pid: number, container: string): number {
+  let netns: number
+  try {
+    netns = openSync(`/proc/${pid}/ns/net`, 'r')
+  } catch (error) {
+    throw foreign(messageOf(error))
+  }
+  try {
+    // Read after opening: the process still is the container's, so it was when its namespace was opened.
+    if (!readFileSync(`/proc/${pid}/cgroup`, 'utf8').includes(container)) throw foreign('it is another process here')
+    insideNetworkNamespace(netns, () => {
+      const [, , ...interfaces] = readFileSync('/proc/thread-self/net/dev', 'utf8').trim().split('\n')
+      const names = interfaces.map(line => line.split(':')[0]?.trim())
+      if (names.join() !== 'lo') throw failure(`its namespace has the interfaces ${names.join(', ')}`)
+      for (const name of ['all', 'default', 'lo']) {
+        writeFileSync(`/proc/sys/net/ipv6/conf/${name}/disable_ipv6`, '0')
+      }
+    })
+    return netns
+  } catch (error) {
+    closeSync(netns)
+    throw error
+  }
+}
+
+function failure(reason: string) {
+  const fix = 'Report it with the lines of the worker log around this moment.'
+  return clrkError('CLRK_SANDBOX_FAILED', { step: 'opening its network namespace', reason, fix })
+}
+
+function foreign(reason: string) {
+  return clrkError('CLRK_SANDBOX_FAILED', {
+    step: 'finding its pause container among the processes of this machine',
+    reason,
+    fix: 'Use an engine that runs on this machine itself, not in a virtual machine or a container.',
+  })
+}

@@ -1,0 +1,196 @@
+/** The agent's container, from its creation to its end. */
+
+import { constants } from 'node:os'
+import { Duplex, type Readable } from 'node:stream'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Container } from 'dockerode'
+import { LIMITS } from '../limits.ts'
+import type { DockerEngine } from './docker-engine.ts'
+import { ask, statusOf } from './docker-errors.ts'
+import { removeContainer } from './docker-pod.ts'
+import { agentContainer } from './docker-spec.ts'
+import { attachedStreams } from './docker-streams.ts'
+import { openWorkspace } from './docker-workspace.ts'
+import type { ExitReason, ImageSandboxExit, ImageSandboxSpec, RunningImageSandbox } from './image-runtime.ts'
+
+/** As `ImageRuntime.start`. */
+export async function startAgent(
+  engine: DockerEngine,
+  spec: ImageSandboxSpec,
+  pause: string,
+): Promise<RunningImageSandbox> {
+  const workspace = spec.workspace === null ? null : openWorkspace(spec.workspace, engine.workspaces.values())
+  const setting = await engine.setting()
+  const request = agentContainer(setting, { ...spec, workspace: workspace?.path ?? null }, pause, workspace)
+  const creating = engine.docker.createContainer(request)
+  const container = await ask(engine.socket, 'creating its container', creating)
+  const undo: (() => void)[] = []
+  const close = async () => {
+    for (const step of undo.splice(0)) step()
+    await removeContainer(engine, container)
+  }
+  try {
+    if (workspace !== null) {
+      engine.workspaces.set(container.id, workspace.path)
+      undo.push(() => engine.workspaces.delete(container.id))
+    }
+    return await run(engine, spec, { container, pause, undo, close })
+  } catch (error) {
+    await close().catch(() => {}) // the first failure is the one to tell
+    throw error
+  }
+}
+
+async function run(
+  engine: DockerEngine,
+  spec: ImageSandboxSpec,
+  {
+    container,
+    pause,
+    undo,
+    close,
+  }: { container: Container; pause: string; undo: (() => void)[]; close: () => Promise<void> },
+): Promise<RunningImageSandbox> {
+  let reason: ExitReason | null = null
+  const kill = (why: ExitReason) => {
+    reason ??= why
+    container.kill({ signal: 'SIGKILL' }).catch(() => {}) // it has ended, or the engine has: `exited` tells
+  }
+  const watch = async (id: string, fatal: string, why: ExitReason) => {
+    const watching = engine.events.watch(id, action => void (action === fatal && kill(why)))
+    undo.push(await ask(engine.socket, 'watching its containers', watching))
+  }
+  // A namespace that comes back after this is another one, which nobody has plumbed.
+  await watch(pause, 'die', 'namespace-gone')
+  await watch(container.id, 'pause', 'paused-from-outside')
+
+  const options = { stream: true, stdin: true, stdout: true, stderr: true, hijack: true }
+  const connection = await ask(engine.socket, 'attaching to it', container.attach(options))
+  if (!(connection instanceof Duplex)) throw new Error('the engine gave no stream')
+  undo.push(() => connection.destroy())
+  const streams = attachedStreams(connection, spec.stdio.kind)
+  const waiting = await ask(engine.socket, 'waiting for its end', nextExit(engine, container))
+  await engine.starting(() => ask(engine.socket, 'starting its container', container.start()))
+  const resize = (rows: number, columns: number) => {
+    if (spec.stdio.kind === 'terminal') container.resize({ h: rows, w: columns }).catch(() => {}) // it has ended
+  }
+  if (spec.stdio.kind === 'terminal') resize(spec.stdio.rows, spec.stdio.columns)
+
+  let isOver = false
+  const exited = theEnd(engine, container, waiting, streams.ended).then((end): ImageSandboxExit => {
+    isOver = true
+    return { ...exitOf(end.status), reason: end.reason ?? reason }
+  })
+  let stopped: Promise<void> | null = null
+  const stop = async () => {
+    if (!isOver) {
+      await container.kill({ signal: spec.image.stopSignal }).catch(() => {}) // what follows ends it anyway
+      const patience = new AbortController()
+      const grace = sleep(LIMITS.stopGraceMs, null, { signal: patience.signal }).catch(() => {})
+      await Promise.race([exited, grace])
+      patience.abort()
+    }
+    await close()
+    await exited
+  }
+  return {
+    id: spec.id,
+    stdin: streams.stdin,
+    stdout: streams.stdout,
+    stderr: streams.stderr,
+    exited,
+    signal: name => {
+      if (!isOver) container.kill({ signal: name }).catch(() => {}) // gone meanwhile
+    },
+    resize,
+    stop: () => {
+      stopped ??= stop()
+      return stopped
+    },
+  }
+}
+
+/**
+ * Asks for the next exit of a container that has not been started; resolves when the engine has taken note, to what
+ * gives the exit status. (Asked afterwards, or by dockerode's `wait`, a quick end could come first and be lost.)
+ */
+function nextExit(engine: DockerEngine, container: Container): Promise<{ readonly status: Promise<number> }> {
+  return new Promise((resolve, reject) => {
+    const request = {
+      ...{ path: `/containers/${container.id}/wait?`, method: 'POST', isStream: true },
+      options: { _query: { condition: 'next-exit' }, _body: {} },
+      statusCodes: { 200: true, 404: 'no such container', 500: 'server error' },
+    }
+    engine.docker.modem.dial(request, (error: unknown, answer: unknown) => {
+      if (error !== null) reject(error)
+      else {
+        const status = statusIn(answer as Readable)
+        status.catch(() => {}) // the engine is gone: whoever awaits it is told
+        resolve({ status })
+      }
+    })
+  })
+}
+
+async function statusIn(answer: Readable): Promise<number> {
+  let text = ''
+  for await (const chunk of answer) text += chunk
+  return (JSON.parse(text) as { StatusCode: number }).StatusCode
+}
+
+type End = { readonly status: number; readonly reason: ExitReason | null }
+
+/**
+ * Resolves when the container has ended, or when the engine has been away for `LIMITS.engineReturnMs`. An engine that
+ * comes back has lost our streams: what still runs then can be reached by nobody, and is removed.
+ */
+async function theEnd(
+  engine: DockerEngine,
+  container: Container,
+  waiting: { readonly status: Promise<number> },
+  streamsEnded: Promise<void>,
+): Promise<End> {
+  const told = waiting.status.then(
+    status => ({ status }),
+    () => 'lost' as const,
+  )
+  const first = await Promise.race([told, streamsEnded.then(() => 'closed' as const)])
+  // Engines differ in how soon they tell; an agent may also close its output and go on.
+  if (first === 'closed') {
+    const state = await stateOf(container)
+    if (typeof state === 'object' && !state.running) return { status: state.status, reason: state.reason }
+  }
+  const last = first === 'closed' ? await told : first
+  if (last !== 'lost') {
+    const state = await stateOf(container)
+    return { status: last.status, reason: typeof state === 'object' ? state.reason : null }
+  }
+  for (const end = Date.now() + LIMITS.engineReturnMs; Date.now() < end; await sleep(ENGINE_POLL_MS)) {
+    const state = await stateOf(container)
+    if (state === 'gone') break
+    if (state === 'unreachable') continue
+    if (!state.running) return { status: state.status, reason: state.reason ?? 'engine-gone' }
+    await removeContainer(engine, container).catch(() => {}) // it goes away once more: try again
+  }
+  return { status: KILLED, reason: 'engine-gone' }
+}
+
+async function stateOf(container: Container) {
+  try {
+    const { State } = await container.inspect()
+    const reason: ExitReason | null = State.OOMKilled ? 'out-of-memory' : null
+    return { running: State.Running, status: State.ExitCode, reason }
+  } catch (error) {
+    return statusOf(error) === 404 ? 'gone' : 'unreachable'
+  }
+}
+
+/** images/init ends as the agent did, a signal as 128 + its number: as a shell tells it. */
+function exitOf(status: number) {
+  const found = Object.entries(constants.signals).find(([, number]) => number === status - 128)
+  const signal = found?.[0] as NodeJS.Signals | undefined
+  return signal === undefined ? ({ code: status, signal: null } as const) : ({ code: null, signal } as const)
+}
+
+const KILLED = 128 + constants.signals.SIGKILL
+const ENGINE_POLL_MS = 250

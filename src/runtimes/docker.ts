@@ -1,0 +1,82 @@
+/** The Docker runtime, for Docker and Podman: images, pause containers, agents, and what is left of them. */
+import { join } from 'node:path'
+import type { ContainerInfo } from 'dockerode'
+import { readImageRoots } from '../trust/image-archive.ts'
+import { withImageFiles } from './docker-archive.ts'
+import type { DockerEngine } from './docker-engine.ts'
+import { ask } from './docker-errors.ts'
+import { findImage } from './docker-image.ts'
+import { pausePid, preparePod, removeContainer } from './docker-pod.ts'
+import { startAgent } from './docker-sandbox.ts'
+import { containerName, LABELS } from './docker-spec.ts'
+import type { FoundSandbox, ImageFacts, ImageRuntime } from './image-runtime.ts'
+
+export function createDockerRuntime(engine: DockerEngine): ImageRuntime {
+  const { docker, socket } = engine
+
+  async function list(): Promise<readonly FoundSandbox[]> {
+    const found = await containers(engine)
+    const names = [...new Set(found.map(({ sandbox }) => sandbox))]
+    return Promise.all(
+      names.map(async (sandbox): Promise<FoundSandbox> => {
+        const of = (role: string) => found.find(it => it.sandbox === sandbox && it.role === role)?.info
+        const [agent, pause] = [of('agent'), of('pause')]
+        const pid = pause === undefined ? null : await pausePid(engine, docker.getContainer(pause.Id))
+        return {
+          sandbox,
+          agent: agent?.Id ?? null,
+          running: agent?.State === 'running',
+          pause: pause === undefined || pid === null ? null : { id: pause.Id, pid },
+          labels: callersLabels(pause?.Labels ?? {}),
+        }
+      }),
+    )
+  }
+
+  return {
+    kind: 'docker',
+    image: (reference, progress) =>
+      findImage({ docker, engine: socket, dockerConfig: engine.dockerConfig }, reference, progress),
+    roots: image =>
+      readImageRoots(
+        read => withImageFiles(engine, image, read),
+        join(engine.directory, 'roots', image.id.replace(':', '-')),
+        keystoresOf(image),
+      ),
+    prepare: (id, { labels }) => preparePod(engine, id, labels),
+    start: (spec, { pause }) => startAgent(engine, spec, pause),
+    list,
+    remove: async sandbox => {
+      const mine = (await containers(engine)).filter(it => it.sandbox === sandbox)
+      // The agent first: it must not outlive the namespace's holder, whose end would be told as a failure.
+      const ordered = mine.toSorted((a, b) => a.role.localeCompare(b.role))
+      for (const { info } of ordered) await removeContainer(engine, docker.getContainer(info.Id))
+    },
+  }
+}
+
+type OurContainer = { readonly sandbox: string; readonly role: string; readonly info: ContainerInfo }
+
+/** Labels come from images too, so a container counts only where its name says the same. */
+async function containers({ docker, socket, stateId }: DockerEngine): Promise<readonly OurContainer[]> {
+  const filters = { label: [`${LABELS.state}=${stateId}`] }
+  const found = await ask(socket, 'listing containers', docker.listContainers({ all: true, filters }))
+  return found.flatMap(info => {
+    const [sandbox, role] = [info.Labels[LABELS.sandbox] ?? '', info.Labels[LABELS.role]]
+    if (role !== 'agent' && role !== 'pause') return []
+    const name = containerName(stateId, sandbox, role)
+    return info.Names.some(it => it.replace(/^\//, '') === name) ? [{ sandbox, role, info }] : []
+  })
+}
+
+function callersLabels(labels: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
+  const own: readonly string[] = Object.values(LABELS)
+  return Object.fromEntries(Object.entries(labels).filter(([name]) => !own.includes(name)))
+}
+
+/** Images of Java runtimes say where theirs lies. */
+function keystoresOf({ environment: { JAVA_HOME } }: ImageFacts): readonly string[] {
+  return JAVA_HOME?.startsWith('/')
+    ? [join(JAVA_HOME, 'lib/security/cacerts'), join(JAVA_HOME, 'jre/lib/security/cacerts')]
+    : []
+}

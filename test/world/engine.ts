@@ -1,0 +1,175 @@
+/**
+ * A private Docker engine: its own socket, data and cgroups, no bridge and no rules; nothing of the machine's own is
+ * touched. It runs wherever `start` starts it, which must be without a way out: a missing image is looked for outside.
+ */
+import assert from 'node:assert/strict'
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmdirSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { basename, join } from 'node:path'
+import { Readable } from 'node:stream'
+import Docker from 'dockerode'
+import { pack } from 'tar-stream'
+import { eventually } from './eventually.ts'
+
+export type Engine = {
+  readonly socket: string
+  readonly docker: Docker
+  /** Below this lies all that the engine keeps; `scratch` is for the tests. */
+  readonly directory: string
+  readonly scratch: string
+  /** Ends the engine alone; its containers' shims go on, as after a crash. */
+  readonly kill: () => Promise<void>
+  /** Starts it again after `kill`. */
+  readonly start: () => Promise<void>
+  /** Ends it with all that it started, and removes what it kept. */
+  readonly stop: () => Promise<void>
+}
+
+export type StartProcess = (argv: readonly [string, ...string[]]) => {
+  readonly kill: (signal: NodeJS.Signals) => unknown
+  readonly exited: Promise<unknown>
+}
+
+export async function startEngine(startProcess: StartProcess = startHere): Promise<Engine> {
+  const directory = mkdtempSync(join(tmpdir(), 'clrk-engine-')) // short: a socket's path has 107 bytes
+  const socket = join(directory, 'docker.sock')
+  const docker = new Docker({ socketPath: socket })
+  let running: ReturnType<StartProcess> | null = null
+
+  async function start(): Promise<void> {
+    rmSync(join(directory, 'pid'), { force: true })
+    running = startProcess([
+      ...(['dockerd', '--bridge=none', '--iptables=false', '--ip6tables=false', '--ip-forward=false'] as const),
+      ...['--host', `unix://${socket}`, '--data-root', join(directory, 'data'), '--exec-root', join(directory, 'exec')],
+      ...['--pidfile', join(directory, 'pid'), '--cgroup-parent', `/${basename(directory)}`, '--log-level', 'fatal'],
+    ])
+    await eventually(() => docker.ping().catch(() => null))
+  }
+
+  async function end(signal: NodeJS.Signals): Promise<void> {
+    running?.kill(signal)
+    await running?.exited
+    running = null
+  }
+
+  await start()
+  return {
+    socket,
+    docker,
+    directory,
+    scratch: mkdtempSync(join(directory, 'scratch-')),
+    kill: () => end('SIGKILL'),
+    start,
+    stop: async () => {
+      if (running !== null) {
+        for (const { Id } of await docker.listContainers({ all: true })) {
+          await docker.getContainer(Id).remove({ force: true, v: true })
+        }
+      }
+      await end('SIGTERM')
+      await eventually(() => (processesNaming(directory).length === 0 ? true : null))
+      removeCgroups(basename(directory))
+      rmSync(directory, { recursive: true })
+    },
+  }
+}
+
+/** A file of an image: its text, what it links to, or bytes with a mode. */
+export type ImageFile =
+  | string
+  | { readonly link: string }
+  | { readonly bytes: Buffer; readonly mode?: number }
+  | 'directory'
+
+/** Imports an image of those files (paths without a leading slash). `changes`: Dockerfile instructions. */
+export async function importImage(
+  { docker }: Engine,
+  name: string,
+  files: Readonly<Record<string, ImageFile>>,
+  changes: readonly string[] = [],
+): Promise<void> {
+  const archive = pack()
+  for (const [path, file] of Object.entries(files)) {
+    if (file === 'directory') archive.entry({ name: path, type: 'directory', mode: 0o755 })
+    else if (typeof file === 'string') archive.entry({ name: path, mode: 0o644 }, file)
+    else if ('link' in file) archive.entry({ name: path, type: 'symlink', linkname: file.link })
+    else archive.entry({ name: path, mode: file.mode ?? 0o644 }, file.bytes)
+  }
+  archive.finalize()
+  const [repo, tag] = name.split(':')
+  // One parameter: dockerode would make JSON of a list, and the engine takes several lines in one.
+  const options = { repo, tag, ...(changes.length > 0 ? { changes: changes.join('\n') } : {}) }
+  const answer = await docker.importImage(Readable.from(archive), options)
+  let text = ''
+  for await (const chunk of answer) text += chunk
+  assert.doesNotMatch(text, /"error"/)
+}
+
+/** A static busybox with a few users; `applets` besides are links to it. */
+export function busybox(): Record<string, ImageFile> {
+  const applets = [
+    ...[
+      'cat',
+      'chmod',
+      'echo',
+      'env',
+      'grep',
+      'head',
+      'id',
+      'kill',
+      'ls',
+      'ps',
+      'pwd',
+      'readlink',
+      'sh',
+      'sleep',
+      'stat',
+    ],
+    ...['stty', 'tail', 'touch', 'true', 'tty', 'wc', 'yes'],
+  ]
+  return {
+    'bin/busybox': { bytes: readFileSync('/bin/busybox'), mode: 0o755 },
+    ...Object.fromEntries(applets.map(applet => [`bin/${applet}`, { link: 'busybox' }])),
+    'etc/passwd': 'root:x:0:0:root:/root:/bin/sh\nworker:x:1234:1234:worker:/home/worker:/bin/sh\n',
+    'etc/group': 'root:x:0:\nworker:x:1234:\nothers:x:4321:\n',
+    ...{ 'home/worker/': 'directory', 'proc/': 'directory', 'tmp/': 'directory' },
+  }
+}
+
+/** Puts this process into a machine of its own (`lo` alone; everything in it ends with it), by starting it over. */
+export function onOwnMachine(): void {
+  if (process.env.CLRK_TEST_MACHINE !== undefined) return
+  const again = [process.execPath, ...process.execArgv, ...process.argv.slice(1)]
+  const isolate = ['--net', '--mount', '--propagation', 'slave', '--pid', '--fork', '--kill-child', '--mount-proc']
+  // The shell is process 1: it reaps what engines leave behind.
+  const script = 'ip link set lo up; "$@"; exit $?'
+  process.execve?.('/usr/bin/unshare', ['unshare', ...isolate, 'sh', '-c', script, 'sh', ...again], {
+    ...process.env,
+    CLRK_TEST_MACHINE: '1',
+  })
+}
+
+function startHere([program, ...args]: readonly [string, ...string[]]): ReturnType<StartProcess> {
+  const child: ChildProcess = spawn(program, args, { stdio: 'ignore' })
+  return { kill: signal => child.kill(signal), exited: once(child, 'exit') }
+}
+
+/** Processes with `text` among their arguments: containerd and the shims of one engine name its directory. */
+export function processesNaming(text: string): readonly number[] {
+  return readdirSync('/proc').flatMap(pid => {
+    try {
+      return /^\d+$/.test(pid) && readFileSync(`/proc/${pid}/cmdline`, 'latin1').includes(text) ? [Number(pid)] : []
+    } catch {
+      return [] // it ended meanwhile
+    }
+  })
+}
+
+function removeCgroups(name: string): void {
+  for (const controller of ['', ...readdirSync('/sys/fs/cgroup')]) {
+    const directory = join('/sys/fs/cgroup', controller, name)
+    if (existsSync(directory)) rmdirSync(directory)
+  }
+}
