@@ -11,6 +11,7 @@ import { type AgentHost, keepRunning, runTask, shortName } from './dev-agents.ts
 import { loadExample, loadFiles } from './load-files.ts'
 import { planMockProvider, startMockProvider } from './mock-provider.ts'
 import { otelLines } from './otel-lines.ts'
+import { holdsPanes, openPanes } from './panes.ts'
 import { type Screen, screen } from './render.ts'
 import { runtimeName, secretsFromEnvironment, stateDirectory } from './values.ts'
 import { requireRoot, startWorker } from './worker-process.ts'
@@ -27,6 +28,7 @@ DIRECTORY is an example: its manifests are in DIRECTORY/manifests or DIRECTORY/*
   --once                        end when every TaskAgent has ended, with the first exit status that is not 0
   --runtime RUNTIME             auto, local or docker (default auto: docker where an agent has an image)
   --keep                        stay up all the same
+  --no-panes                    prefixed lines on a terminal, too
   --state DIRECTORY             the worker's state (default: CLRK_STATE, else ~/.clrk)
 `,
   run: async argv => {
@@ -36,8 +38,11 @@ DIRECTORY is an example: its manifests are in DIRECTORY/manifests or DIRECTORY/*
     for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => stop.abort(signal))
     process.stdout.on('error', () => stop.abort('SIGPIPE'))
     const colour = process.stdout.isTTY === true && !process.env.NO_COLOR
-    const output = screen(text => process.stdout.write(text), colour)
-    return session(options, output, stop.signal)
+    const plain = screen(text => process.stdout.write(text), colour)
+    if (!options.panes || !process.stdin.isTTY || !holdsPanes(process.stdout))
+      return session(options, plain, stop.signal)
+    const panes = openPanes(process.stdin, process.stdout, plain, () => stop.abort('SIGINT'))
+    return session(options, panes, stop.signal).finally(panes.close)
   },
 }
 
@@ -55,6 +60,7 @@ export function parseDev(argv: readonly string[], environment: Readonly<Record<s
       'mock-provider': 'flag',
       once: 'flag',
       keep: 'flag',
+      'no-panes': 'flag',
     },
     { short: { f: 'file' }, maximum: 1 },
   )
@@ -70,6 +76,7 @@ export function parseDev(argv: readonly string[], environment: Readonly<Record<s
     mockProvider: options['mock-provider'],
     untilTasksEnd: options.once && !options.keep,
     runtime: runtimeName(options.runtime),
+    panes: !options['no-panes'],
     callerEnvironment: inheritedVariables(environment),
   }
 }
