@@ -28,8 +28,6 @@ export const LIMITS = {
   /** Open HTTP/2 streams of one connection, and of all connections of one sandbox. */
   http2Streams: 100,
   http2StreamsPerSandbox: 1_024,
-  /** Bytes of one stream that wait because the other side does not take them, in each direction. */
-  http2WindowBytes: 262_144,
   /** Entries of one SETTINGS frame. */
   http2SettingsEntries: 32,
   /** Streams that the agents of one sandbox cancel: burst, and per second after it. */
@@ -47,6 +45,8 @@ export const LIMITS = {
   /** HTTP/2 connections to one upstream of one gateway, and the exchanges that share one of them. */
   http2ConnectionsPerKey: 8,
   http2UpstreamStreams: 100,
+  /** Bytes of one stream that an upstream may send before the agent takes them. */
+  http2WindowBytes: 262_144,
   /** How long an upstream that did not choose HTTP/2 is spoken to in HTTP/1.1 without asking again. */
   http2AskAgainMs: 600_000,
   /** From connect() to the end of the TLS handshake with the upstream. */

@@ -219,5 +219,5 @@ const HEX = Uint8Array.from({ length: 256 }, (_, code) => {
 })
 
 /** RFC 9110 §6.5.1: what frames, routes, authenticates, modifies the request or says how the content is read. */
-const NEVER_A_TRAILER =
+export const NEVER_A_TRAILER =
   /^(?:age|alt-svc|authentication-info|authorization|cache-control|connection|content-(?:encoding|length|range|type)|cookie2?|date|expect|expires|host|http2-settings|if-.*|keep-alive|location|max-forwards|pragma|proxy-.*|range|retry-after|set-cookie2?|te|trailer|transfer-encoding|upgrade|vary|warning|www-authenticate)$/

@@ -190,7 +190,7 @@ function finishPayload(response: Response): void {
 }
 
 /** RFC 9112 §6.3, cases 1 to 8. */
-function bodyFraming(head: ResponseHead, method: string): BodyFraming {
+export function bodyFraming(head: ResponseHead, method: string): BodyFraming {
   if (method === 'HEAD' || head.status === 204 || head.status === 304) return NO_BODY
   return head.framing.kind === 'none' ? UNTIL_CLOSE : head.framing
 }

@@ -1,17 +1,18 @@
 /** One connection of an agent from accept to close: destination → sniff → decision → whoever carries it out. */
 import type { Socket } from 'node:net'
 import { type ClrkFault, clrkError } from '../errors.ts'
+import type { Http2Connection } from '../http2/serve.ts'
 import { originalDestination } from '../kernel/syscalls.ts'
 import { LIMITS } from '../limits.ts'
 import { parseAddress } from '../policy/addresses.ts'
 import { decideSniffed, decideTarget, type SniffedDecision, type Target } from '../policy/decide-connection.ts'
-import type { HostName } from '../policy/policy.ts'
-import { terminateTls } from '../tls/terminate.ts'
+import { chosenProtocol, terminateTls } from '../tls/terminate.ts'
 import { type DialTarget, dialTcp, faultOf } from '../upstream/dial.ts'
 import { reportLimit } from './audit.ts'
+import type { Authority, SandboxContext } from './context.ts'
 import { reset } from './deny.ts'
 import { serveExplanation, serveRequests } from './requests.ts'
-import type { SandboxContext } from './sandbox-proxy.ts'
+import { serveHttp2Explanation, serveHttp2Requests } from './requests-http2.ts'
 import { type Sniffed, sniff } from './sniff.ts'
 import { splice } from './splice.ts'
 
@@ -32,7 +33,11 @@ export function handleConnection(context: SandboxContext, socket: Socket): Revoc
   socket.on('error', () => {})
   context.counters.connections += 1
   const destination = destinationOf(context, socket)
-  const standing: Standing = { sniffed: null, action: null }
+  const standing: Standing = { sniffed: null, action: null, http2: null }
+  const end = () => {
+    if (standing.http2 === null) socket.destroy()
+    else standing.http2.close()
+  }
   if (destination === null) socket.destroy()
   else {
     carry(context, socket, destination, standing).catch(error => {
@@ -44,19 +49,25 @@ export function handleConnection(context: SandboxContext, socket: Socket): Revoc
       if (destination === null || standing.sniffed === null) return
       const { target, port } = destination
       const now = decideSniffed(context.gateway.policy(), target, port, standing.sniffed)
-      if (now.action !== standing.action) socket.destroy()
+      if (now.action !== standing.action) end()
     },
-    destroy: () => socket.destroy(),
+    destroy: end,
   }
 }
 
 const EMPTY = Buffer.alloc(0)
 
-/** What a connection was allowed as, for `recheck`. */
+/** What a connection was allowed as, for `recheck`, and its session where it speaks HTTP/2: that one is told (GOAWAY). */
 type Standing = {
   sniffed: Exclude<Sniffed, { kind: 'error' | 'nothing' }> | null
   action: SniffedDecision['action'] | null
+  http2: Http2Connection | null
 }
+
+/** What came first; `alpn` where it was a ClientHello. */
+type Hello = { readonly bytes: Buffer; readonly alpn?: readonly string[] }
+
+const HTTP2_PREFACE = Buffer.from('PRI * HTTP/2')
 
 /** Null where the connection was not redirected here (it reached our port directly) or is gone already. */
 function destinationOf({ names }: SandboxContext, socket: Socket): Destination | null {
@@ -109,8 +120,12 @@ async function carry(
   }
   switch (decision.action) {
     case 'terminate':
-      return terminate(context, socket, decision.name, port, sniffed.bytes)
+      return terminate(context, socket, { scheme: 'https', name: decision.name, port }, sniffed, standing)
     case 'http':
+      if (sniffed.bytes.subarray(0, HTTP2_PREFACE.length).equals(HTTP2_PREFACE)) {
+        const details = { name: decision.name, port, expected: 'HTTP/1.1', found: 'HTTP/2 without TLS' }
+        return refuse(context, socket, destination, { code: 'CLRK_PROTOCOL_NOT_ALLOWED', details }, 'http')
+      }
       socket.unshift(sniffed.bytes)
       return serveRequests(context, socket, { scheme: 'http', name: decision.name, port })
     case 'passthrough':
@@ -122,7 +137,7 @@ async function carry(
       throw clrkError('CLRK_INTERNAL', { reason: 'a splice without a destination' })
     }
     case 'explain':
-      return explain(context, socket, destination, decision, sniffed)
+      return explain(context, socket, destination, decision, sniffed, standing)
     case 'reset':
       return refuse(context, socket, destination, decision.fault, sniffed.kind === 'raw' ? 'tcp' : sniffed.kind)
   }
@@ -131,24 +146,27 @@ async function carry(
 async function terminate(
   context: SandboxContext,
   socket: Socket,
-  name: HostName,
-  port: number,
-  hello: Buffer,
+  authority: Authority,
+  hello: Hello,
+  standing: Standing,
 ): Promise<void> {
   const { gateway, contexts, mint } = context
+  const { name } = authority
   if (!contexts.has(gateway.id, name) && !mint.allowed.take()) {
     reportLimit(context.audit, 'certificates', LIMITS.leafBurst, name)
     return reset(socket)
   }
   const secured = await secure(context, socket, name, hello)
-  if (secured !== null) serveRequests(context, secured, { scheme: 'https', name, port })
+  if (secured === null) return
+  if (secured.alpnProtocol === 'h2') standing.http2 = serveHttp2Requests(context, secured, authority)
+  else serveRequests(context, secured, authority)
 }
 
 /** A handshake that fails is the agent's choice (it does not trust us, it went away): nothing to report upstream. */
-async function secure({ gateway, contexts }: SandboxContext, socket: Socket, name: string, hello: Buffer) {
+async function secure({ gateway, contexts }: SandboxContext, socket: Socket, name: string, hello: Hello) {
   const leaf = await contexts.get(gateway.id, name)
   if (socket.destroyed) return null
-  return terminateTls(socket, hello, leaf).catch(() => null)
+  return terminateTls(socket, hello.bytes, leaf, chosenProtocol(hello.alpn ?? [])).catch(() => null)
 }
 
 async function explain(
@@ -156,7 +174,8 @@ async function explain(
   socket: Socket,
   destination: Destination,
   { how, name, fault }: Extract<SniffedDecision, { action: 'explain' }>,
-  sniffed: Extract<Sniffed, { bytes: Buffer }>,
+  sniffed: Hello,
+  standing: Standing,
 ): Promise<void> {
   refused(context, destination, fault, how, name)
   if (how === 'http') {
@@ -168,8 +187,11 @@ async function explain(
     reportLimit(context.audit, 'certificates for refused names', LIMITS.leafDeniedBurst, name)
     return reset(socket)
   }
-  const secured = await secure(context, socket, name, sniffed.bytes)
-  if (secured !== null) serveExplanation(context, secured, fault)
+  const secured = await secure(context, socket, name, sniffed)
+  if (secured === null) return
+  const authority: Authority = { scheme: 'https', name, port: destination.port }
+  if (secured.alpnProtocol === 'h2') standing.http2 = serveHttp2Explanation(context, secured, authority, fault)
+  else serveExplanation(context, secured, fault)
 }
 
 async function spliceTo(

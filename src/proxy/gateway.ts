@@ -7,6 +7,7 @@ import { createExporter, type Exporter } from '../telemetry/export.ts'
 import { egressResource } from '../telemetry/record.ts'
 import { createRedactor, type Redactor } from '../telemetry/redact.ts'
 import { type DialContext, upstreamTrust } from '../upstream/dial.ts'
+import { createHttp2Pool, type Http2Pool } from '../upstream/http2-pool.ts'
 import { createPool, type UpstreamPool } from '../upstream/pool.ts'
 
 export type ProxyGateway = {
@@ -19,6 +20,7 @@ export type ProxyGateway = {
   readonly redact: (text: string) => string
   readonly dialContext: () => DialContext
   readonly pool: UpstreamPool
+  readonly http2: Http2Pool
   readonly exporter: () => Exporter
   /** Replaces policy and secrets from the next decision on; idle upstream connections of another policy are dropped. */
   readonly update: (state: GatewayState) => void
@@ -47,6 +49,7 @@ export function createGateway(id: string, initial: GatewayState, environment: Ga
   let exporter = exporterOf()
   const dialContext = (): DialContext => ({ policy: state.policy, trust, hostAddresses: environment.hostAddresses() })
   const pool = createPool(dialContext)
+  const http2 = createHttp2Pool(dialContext, pool)
 
   function exporterOf(): Exporter {
     const { gateway, otlp } = state.policy
@@ -69,6 +72,7 @@ export function createGateway(id: string, initial: GatewayState, environment: Ga
     redact: text => redactor.text(text),
     dialContext,
     pool,
+    http2,
     exporter: () => exporter,
     update: next => {
       const nextTrust = next.additionalRoots === state.additionalRoots ? trust : trustOf(next, environment)
@@ -81,6 +85,7 @@ export function createGateway(id: string, initial: GatewayState, environment: Ga
       exporter.setSecretValues(revealed(secrets))
       if (next.policy.digest === previous.digest) return
       pool.clear()
+      http2.clear()
       exporter.close().catch(() => {}) // what it could not send it has reported
       exporter = exporterOf()
     },
@@ -90,6 +95,7 @@ export function createGateway(id: string, initial: GatewayState, environment: Ga
     },
     close: () => {
       pool.close()
+      http2.close()
       return exporter.close()
     },
   }

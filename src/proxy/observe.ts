@@ -6,8 +6,7 @@ import type { ProviderRule } from '../policy/policy.ts'
 import { providerOfHost } from '../providers/registry.ts'
 import { type BodyTap, createBodyTap } from '../telemetry/body-tap.ts'
 import type { Exchange } from '../telemetry/record.ts'
-import type { Authority } from './requests.ts'
-import type { SandboxContext } from './sandbox-proxy.ts'
+import type { Authority, SandboxContext } from './context.ts'
 
 /** `denied`: the request was answered by the proxy; no other call follows it but none is needed either. */
 export type RecordingObserver = ExchangeObserver & { readonly denied: (status: number, fault: ClrkFault) => void }

@@ -5,28 +5,18 @@
 import { createServer, type Socket } from 'node:net'
 import { listenDns } from '../dns/listen.ts'
 import type { NameAnswer } from '../dns/responder.ts'
-import { createNameTable, EXPLAINING_ADDRESS, type NameTable } from '../dns/virtual-addresses.ts'
+import { createNameTable, EXPLAINING_ADDRESS } from '../dns/virtual-addresses.ts'
 import { LIMITS } from '../limits.ts'
 import { decideName } from '../policy/decide-name.ts'
 import { canonicalName } from '../policy/names.ts'
 import type { HostName } from '../policy/policy.ts'
 import type { AuditLine, SandboxCounters, SandboxIdentity } from '../shard/protocol.ts'
 import type { ContextCache } from '../tls/terminate.ts'
-import { type Audit, createAudit, reportLimit } from './audit.ts'
+import { createAudit, reportLimit } from './audit.ts'
 import { handleConnection, type Revocable } from './connection.ts'
+import type { SandboxContext } from './context.ts'
 import type { ProxyGateway } from './gateway.ts'
-import { type TokenBucket, tokenBucket } from './token-bucket.ts'
-
-/** What the handling of one connection needs to know of its sandbox. */
-export type SandboxContext = {
-  readonly identity: SandboxIdentity
-  readonly gateway: ProxyGateway
-  readonly names: NameTable
-  readonly contexts: ContextCache
-  readonly audit: Audit
-  readonly counters: { -readonly [K in keyof SandboxCounters]: SandboxCounters[K] }
-  readonly mint: { readonly allowed: TokenBucket; readonly denied: TokenBucket }
-}
+import { tokenBucket } from './token-bucket.ts'
 
 export type SandboxProxy = {
   readonly counters: SandboxCounters

@@ -21,13 +21,14 @@ export function createContainerEvents(docker: Docker, stateId: string): Containe
     const filters = JSON.stringify({ type: ['container'], label: [`${LABELS.state}=${stateId}`] })
     const stream = await docker.getEvents({ filters })
     if (!(stream instanceof Readable)) throw new Error('the engine gave no events')
-    stream.on('error', () => {})
     stream.on('close', () => {
       connection = null
     })
-    createInterface({ input: stream }).on('line', line => {
-      const { Actor, Action } = parse(line)
-      handlers.get(Actor)?.(Action)
+    const lines = createInterface({ input: stream })
+    lines.on('error', () => {}) // `close` follows
+    lines.on('line', line => {
+      const { id, action } = parse(line)
+      handlers.get(id)?.(action)
     })
     return stream
   }
@@ -53,11 +54,11 @@ export function createContainerEvents(docker: Docker, stateId: string): Containe
   }
 }
 
-function parse(line: string): { readonly Actor: string; readonly Action: string } {
+function parse(line: string): { readonly id: string; readonly action: string } {
   try {
     const event: { readonly Actor?: { readonly ID?: unknown }; readonly Action?: unknown } = JSON.parse(line)
-    return { Actor: String(event.Actor?.ID), Action: String(event.Action) }
+    return { id: String(event.Actor?.ID), action: String(event.Action) }
   } catch {
-    return { Actor: '', Action: '' } // half a line: the engine ended
+    return { id: '', action: '' } // half a line: the engine ended
   }
 }

@@ -20,6 +20,8 @@ export async function findImage(
   reference: string,
   progress: (line: string) => void,
 ): Promise<ImageFacts> {
+  // It becomes part of the path of a request.
+  if (!REFERENCE.test(reference)) throw missing(reference, 'this is not the name of an image')
   const present = await inspect(source, reference)
   if (present !== null) return factsOf(reference, present)
   if (/^(sha256:)?[0-9a-f]{64}$/.test(reference)) throw missing(reference, 'the engine has no image of this id')
@@ -34,9 +36,7 @@ async function inspect({ docker, engine }: ImageSource, reference: string): Prom
   try {
     return await ask(engine, `looking for image ${reference}`, request)
   } catch (error) {
-    const status = await request.then(() => null, statusOf)
-    if (status === 404) return null
-    if (status === 400) throw missing(reference, 'this is not the name of an image')
+    if ((await request.then(() => null, statusOf)) === 404) return null
     throw error
   }
 }
@@ -108,3 +108,7 @@ function missing(image: string, reason: string) {
     fix: 'Check its name, log in to its registry (docker login), or build it here.',
   })
 }
+
+/** [HOST[:PORT]/]NAME[/NAME]…[:TAG][@DIGEST], or an id (distribution/reference, grammar). */
+const REFERENCE =
+  /^(?:sha256:)?[0-9a-f]{64}$|^(?:[\w-]+(?:\.[\w-]+)*(?::\d+)?\/)?[a-z0-9]+(?:[._-]+[a-z0-9]+)*(?:\/[a-z0-9]+(?:[._-]+[a-z0-9]+)*)*(?::\w[\w.-]{0,127})?(?:@sha256:[0-9a-f]{64})?$/

@@ -18,7 +18,7 @@ export async function preparePod(
   const request = engine.docker.createContainer(pauseContainer(setting, sandbox, labels))
   const pause = await ask(engine.socket, 'creating its pause container', request)
   try {
-    await engine.starting(() => ask(engine.socket, 'starting its pause container', pause.start()))
+    await engine.starting(() => ask(engine.socket, 'starting its pause container', startPause(pause)))
     const pid = await pausePid(engine, pause)
     if (pid === null) throw failure('its pause container has ended at once')
     const netns = openPodNamespace(pid, pause.id)
@@ -36,6 +36,14 @@ export async function preparePod(
     await removeContainer(engine, pause).catch(() => {}) // the first failure is the one to tell
     throw error
   }
+}
+
+/** runc 1.1.5 takes one in some hundred containers for «already running»; nothing is lost by a second try. */
+async function startPause(pause: Container): Promise<void> {
+  await pause.start().catch(async (error: unknown) => {
+    if (!/cannot start an already running container/.test(messageOf(error))) throw error
+    await pause.start()
+  })
 }
 
 /** The process of a running pause container on this host; null where it does not run. */

@@ -74,7 +74,6 @@ async function run(
   const resize = (rows: number, columns: number) => {
     if (spec.stdio.kind === 'terminal') container.resize({ h: rows, w: columns }).catch(() => {}) // it has ended
   }
-  if (spec.stdio.kind === 'terminal') resize(spec.stdio.rows, spec.stdio.columns)
 
   let isOver = false
   const exited = theEnd(engine, container, waiting, streams.ended).then((end): ImageSandboxExit => {

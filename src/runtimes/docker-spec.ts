@@ -70,11 +70,11 @@ export function agentContainer(
   owner: { readonly uid: number; readonly gid: number } | null,
 ): ContainerCreateOptions {
   const { image, limits, trust } = spec
-  const isTerminal = spec.stdio.kind === 'terminal'
+  const size = spec.stdio.kind === 'terminal' ? [spec.stdio.rows, spec.stdio.columns] : [0, 0]
   return {
     name: containerName(setting.stateId, spec.id, 'agent'),
     Image: image.id,
-    Entrypoint: [INIT_PATH],
+    Entrypoint: [INIT_PATH, ...size.map(String)],
     Cmd: [...commandOf(spec)],
     Env: Object.entries({ ...image.environment, ...spec.environment, ...trust.environment }).map(
       ([name, value]) => `${name}=${value}`,
@@ -82,7 +82,7 @@ export function agentContainer(
     User: userOf(spec, owner),
     WorkingDir: spec.workingDirectory ?? image.workingDirectory,
     Labels: ownLabels(setting, spec.id, 'agent'),
-    Tty: isTerminal,
+    Tty: spec.stdio.kind === 'terminal',
     OpenStdin: true,
     StdinOnce: true,
     AttachStdin: true,

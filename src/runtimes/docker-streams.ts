@@ -16,9 +16,13 @@ export function attachedStreams(connection: Duplex, kind: 'pipes' | 'terminal'):
   connection.on('error', () => {}) // the engine is gone: `ended` says so
   connection.on('close', () => ended.resolve())
   connection.on('end', () => ended.resolve())
+  // The agent may end before its input does: what is written then goes nowhere.
   const stdin = new Writable({
     write: (chunk: Buffer, _encoding, done) => void connection.write(chunk, () => done()),
-    final: done => void (kind === 'terminal' ? connection.write(END_OF_FILE, () => done()) : connection.end(done)),
+    final: done => {
+      if (kind === 'terminal') connection.write(END_OF_FILE, () => done())
+      else connection.end(() => done())
+    },
   })
   if (kind === 'terminal') {
     const stdout = new PassThrough()

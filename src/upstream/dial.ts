@@ -54,12 +54,16 @@ async function connectChecked(
   throw clrkError('CLRK_UPSTREAM_UNREACHABLE', { name: nameOf(target), port, reason })
 }
 
-/** TLS to `name`, verified against the gateway's trust; `session` resumes an earlier one. Rejects like `dialTcp`. */
+/**
+ * TLS to `name`, verified against the gateway's trust; `session` resumes an earlier one, `protocols` are offered by ALPN
+ * in that order. Rejects like `dialTcp`.
+ */
 export async function dialTls(
   context: DialContext,
   name: HostName,
   port: number,
   session: Buffer | undefined,
+  protocols: readonly string[] = ['http/1.1'],
 ): Promise<TLSSocket> {
   const socket = await connectChecked(context, { name }, port, false)
   try {
@@ -67,7 +71,7 @@ export async function dialTls(
       socket,
       servername: name,
       secureContext: context.trust,
-      ALPNProtocols: ['http/1.1'],
+      ALPNProtocols: [...protocols],
       ...(session === undefined ? {} : { session }),
     })
     return await opened(secured, 'secureConnect')

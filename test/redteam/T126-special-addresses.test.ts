@@ -24,6 +24,8 @@ const EVERYWHERE = [gateway(), l4Route([{ destinationCIDRs: ['0.0.0.0/0', '::/0'
 for (const user of USERS) {
   test(`0.0.0.0/0 and ::/0 open the public internet, no more (user ${user})`, async t => {
     const world = await createWorld(t)
+    const service = world.spawnHost(['python3', '-c', HOST_SERVICE])
+    await service.saw(/up/)
     const outcomes = await runProbes(world, script([...SPECIAL, '127.0.0.1', '::1'], [ATTACKER.v4, ATTACKER.v6]), {
       manifests: EVERYWHERE,
       user,
@@ -40,6 +42,7 @@ for (const user of USERS) {
       [ATTACKER.v4, ATTACKER.v6].sort(), // the public ones did arrive
     )
     assert.deepEqual(await world.requests(), [])
+    assert.equal(service.written().stdout, 'up\n')
   })
 }
 
@@ -78,6 +81,12 @@ test('an allowed name that resolves to a special address is not dialled, and say
   assert.deepEqual(await world.arrivals(), [])
   assert.deepEqual(await world.requests(), [])
 })
+
+/** What a dialled loopback or own address of the host would reach. */
+const HOST_SERVICE = `import socket
+service = socket.create_server(("::", 8080), family=socket.AF_INET6, dualstack_ipv6=True)
+print("up", flush=True)
+while True: print("reached by", service.accept()[1], flush=True)`
 
 const script = (special: readonly string[], open: readonly string[]) => `
 TIMEOUT = 3

@@ -31,8 +31,8 @@ test('the end of an agent that ends at once is not missed', async () => {
 
 test('an agent that closes its output and goes on is not over', async t => {
   const sandbox = await startSandbox(t, specOf(sh('exec >&- 2>&-; read line; exit 3')))
-  assert.equal(await readAll(sandbox.stdout), '')
   sandbox.stdin.end('go\n')
+  assert.equal(await readAll(sandbox.stdout), '')
   assert.deepEqual(await sandbox.exited, { code: 3, signal: null, reason: null })
 })
 
@@ -167,12 +167,13 @@ test('an agent that does not listen to signals is killed after the grace', async
 })
 
 test('a terminal has its size, gets new ones, and its keys work', async t => {
-  const spec = specOf(sh('trap "stty size" WINCH; tty; stty size; echo ready; read a; echo got $a; cat; echo end'), {
+  const resized = 'until stty size | grep "44 122"; do sleep 0.1; done'
+  const spec = specOf(sh(`tty; stty size; echo ready; ${resized}; read a; echo got $a; cat; echo end`), {
     stdio: { kind: 'terminal', rows: 33, columns: 111 },
   })
   const sandbox = await startSandbox(t, spec)
   assert.equal(sandbox.stderr, null)
-  await readUntil(sandbox.stdout, /\/dev\/(pts\/0|console)[\s\S]*ready/)
+  assert.match(await readUntil(sandbox.stdout, /ready/), /^\/dev\/.*\r\n33 111\r\n/)
   sandbox.resize(44, 122)
   await readUntil(sandbox.stdout, /44 122/)
   sandbox.stdin.write('word\n')

@@ -5,12 +5,13 @@
 import assert from 'node:assert/strict'
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmdirSync, rmSync } from 'node:fs'
+import { chmodSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
 import { Readable } from 'node:stream'
 import Docker from 'dockerode'
 import { pack } from 'tar-stream'
+import { unmount } from '../../src/kernel/mounts.ts'
 import { eventually } from './eventually.ts'
 
 export type Engine = {
@@ -55,22 +56,23 @@ export async function startEngine(startProcess: StartProcess = startHere): Promi
   }
 
   await start()
+  const scratch = mkdtempSync(join(directory, 'scratch-'))
+  for (const path of [directory, scratch]) chmodSync(path, 0o755) // other users pass through to trust stores
   return {
     socket,
     docker,
     directory,
-    scratch: mkdtempSync(join(directory, 'scratch-')),
+    scratch,
     kill: () => end('SIGKILL'),
     start,
     stop: async () => {
-      if (running !== null) {
-        for (const { Id } of await docker.listContainers({ all: true })) {
-          await docker.getContainer(Id).remove({ force: true, v: true })
-        }
-      }
+      const all = running === null ? [] : await docker.listContainers({ all: true })
+      const removing = all.map(({ Id }) => docker.getContainer(Id).remove({ force: true, v: true }))
+      await Promise.allSettled(removing) // some are going already
       await end('SIGTERM')
       await eventually(() => (processesNaming(directory).length === 0 ? true : null))
       removeCgroups(basename(directory))
+      unmountBelow(directory) // what an engine that was killed had mounted
       rmSync(directory, { recursive: true })
     },
   }
@@ -165,6 +167,11 @@ export function processesNaming(text: string): readonly number[] {
       return [] // it ended meanwhile
     }
   })
+}
+
+function unmountBelow(directory: string): void {
+  const points = readFileSync('/proc/self/mountinfo', 'utf8').match(/(?<=^(?:\S+ ){4})\S+/gm) ?? []
+  for (const point of points.reverse()) if (point.startsWith(`${directory}/`)) unmount(point)
 }
 
 function removeCgroups(name: string): void {

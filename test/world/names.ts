@@ -9,10 +9,10 @@ export type Role = 'provider' | 'echo' | 'git' | 'expired' | 'wrong-name' | 'col
 export type StandIn = { readonly role: Role; readonly v4: readonly string[]; readonly v6: readonly string[] }
 
 /** The name server of a world's host, on the other side of its only link. */
-export const NAME_SERVER = '203.0.113.1'
+export const NAME_SERVER = '198.35.26.1'
 
-/** The host's own addresses on that link. */
-export const HOST_ADDRESSES = { v4: '203.0.113.2', v6: '2001:db8:1::2' } as const
+/** The host's own addresses on that link: public ones, so that nothing but being the host's own closes them (T131). */
+export const HOST_ADDRESSES = { v4: '198.35.26.2', v6: '2620:0:862::2' } as const
 
 /** An address that no name leads to: where an attacker's server would be. */
 export const ATTACKER = { v4: '198.41.0.4', v6: '2620:fe::9' } as const

@@ -2,7 +2,7 @@
  * A pretend host and a pretend internet, with no way out of either.
  *
  *    world.host(…)  ── up0 ═══ down0 ──  internet.ts: name server, provider, origins; a sink for all the rest
- *    203.0.113.2        veth     203.0.113.1 and, by AnyIP, every other address
+ *    198.35.26.2        veth     198.35.26.1 and, by AnyIP, every other address
  *
  * What a test dials or denies is a real address here and harms nobody. «Silence proves nothing»: world.test.ts shows
  * that each kind of packet which a test expects not to see would have been seen.
@@ -15,6 +15,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import type { TestContext } from 'node:test'
+import { eventually } from './eventually.ts'
 import { PORTS, type Report } from './internet.ts'
 import { type Finished, type Machine, type MachineProcess, type RunOptions, startMachine } from './machine.ts'
 import type { Query } from './name-server.ts'
@@ -61,15 +62,19 @@ export async function createWorld(t: TestContext, { hostTrustsStandIns = true }:
   const repositories = join(directory, 'repositories')
   const home = join(directory, 'home')
   for (const path of [repositories, home]) mkdirSync(path)
-  t.after(() => rmSync(directory, { recursive: true, force: true }))
   const keyPrefix = `sk-ant-canary-${randomBytes(6).toString('hex')}`
 
   const resolver = join(directory, 'resolv.conf')
   writeFileSync(resolver, `nameserver ${NAME_SERVER}\n`)
   const machine = await startMachine(HOST_SETUP, [resolver], home)
-  t.after(machine.close)
+  const machines = [machine]
+  t.after(async () => {
+    await endWorkers(machine)
+    for (const { close } of machines) await close()
+    rmSync(directory, { recursive: true, force: true })
+  })
   const far = await startMachine('ip link set lo up', [], home)
-  t.after(far.close)
+  machines.push(far)
   await connect(machine, far)
 
   const sniffer = far.spawn(['python3', join(HERE, 'sniff.py'), 'down0', served().join(' ')], { input: 'open' })
@@ -128,12 +133,22 @@ export async function createWorld(t: TestContext, { hostTrustsStandIns = true }:
   }
 }
 
+/** Lets workers end as they should: what they made outside the machine (cgroups) would stay if they were just killed. */
+async function endWorkers(machine: Machine): Promise<void> {
+  const workers = () => machine.processes().filter(({ argv }) => argv.some(word => /\/api\/main\.[tj]s$/.test(word)))
+  const pids = workers().map(({ pid }) => String(pid))
+  if (pids.length === 0) return
+  await machine.run(['kill', '-TERM', ...pids])
+  await machine.run(['kill', '-CONT', ...pids]) // a test that failed may have left it stopped
+  await eventually(() => (workers().length === 0 ? true : null)).catch(() => {}) // closing the machine ends it anyway
+}
+
 /** Links the two machines and makes every address local on the far one. */
 async function connect(near: Machine, far: Machine): Promise<void> {
   const link = ['link', 'add', 'up0', 'netns', String(near.init), 'type', 'veth', 'peer', 'name', 'down0', 'netns']
   const [code] = await once(spawn('ip', [...link, String(far.init)], { stdio: 'inherit' }), 'exit')
   if (code !== 0) throw new Error('the link of a test world could not be made')
-  const farAddresses = { v4: NAME_SERVER, v6: '2001:db8:1::1' }
+  const farAddresses = { v4: NAME_SERVER, v6: '2620:0:862::1' }
   const setUp = (device: string, { v4, v6 }: { v4: string; v6: string }) =>
     `addr add ${v4}/24 dev ${device}\naddr add ${v6}/64 dev ${device} nodad\nlink set ${device} up\n`
   const defaults = `route add default via ${farAddresses.v4}\nroute add default via ${farAddresses.v6}\n`

@@ -1,0 +1,181 @@
+/**
+ * One stream of an agent: its request decided, then exchanged with the origin in whatever the origin speaks.
+ *
+ * Bytes flow by `data` and `drain` alone: a side that cannot write pauses the other. Nothing throws out of an event
+ * handler; whatever fails ends in an answer while one is possible, else in a reset stream, never in a response that only
+ * looks complete, and never in the end of another stream.
+ */
+import type { ServerHttp2Stream } from 'node:http2'
+import { isClrkError } from '../errors.ts'
+import { createDeadline } from '../http1/deadline.ts'
+import { dashed } from '../http1/grammar.ts'
+import { sawRequestBody, sawRequestHead } from '../http1/observe.ts'
+import { rewriteRequestHead } from '../http1/rewrite.ts'
+import { agentClosed, answer, attempt, broken, expired, fail, legFailed } from './ending.ts'
+import { allowedTrailers, requestHeadOf } from './head.ts'
+import type { Http2Decision, Http2Forward, Http2Hooks, LegEvents, Upstream } from './hooks.ts'
+import { openHttp1Leg } from './http1-leg.ts'
+import { openHttp2Leg } from './http2-leg.ts'
+import { relayData, relayEnd, relayHead, relayInterim, sendTrailers } from './response.ts'
+import { awaitNext, type Exchange, noteCut } from './stream.ts'
+
+/**
+ * Serves one request; takes the stream over. `raw`: its fields, names and values by turns. `bodyless`: it has ended.
+ * `closed` is called once, when the stream is closed; `cancelled`: before its exchange came to an end.
+ */
+export function serveStream(
+  stream: ServerHttp2Stream,
+  raw: readonly string[],
+  bodyless: boolean,
+  hooks: Http2Hooks,
+  streamIdleMs: number,
+  closed: (cancelled: boolean) => void,
+): void {
+  const exchange: Exchange = {
+    stream,
+    hooks,
+    streamIdleMs,
+    watch: { observer: null, report: hooks.report },
+    deadline: createDeadline(() => expired(exchange)),
+    phase: 'decide',
+    settled: false,
+    head: null,
+    forward: null,
+    leg: null,
+    requestDone: bodyless,
+    requestTrailers: [],
+    responseTrailers: [],
+    started: false,
+    waits: false,
+    reads: false,
+    retried: false,
+    interim: 0,
+    bytesUp: 0,
+    bytesDown: 0,
+  }
+  stream.on('error', ignore) // 'close' follows
+  stream.on('close', () => {
+    agentClosed(exchange)
+    closed(!exchange.settled)
+  })
+  stream.on('drain', () => exchange.leg?.resume())
+  stream.on('wantTrailers', () => sendTrailers(exchange))
+  if (!bodyless) {
+    stream.on('trailers', (_headers, _flags, trailers) => {
+      exchange.requestTrailers = trailers
+    })
+    noteCut(stream, () => agentClosed(exchange))
+    stream.on('end', () => {
+      exchange.requestDone = true
+      endRequest(exchange)
+    })
+  }
+  if (stream.destroyed) return // reset as soon as it was opened: 'close' follows
+  const head = requestHeadOf(raw)
+  if (head.kind === 'error') return fail(exchange, { code: head.code, details: head.details })
+  exchange.head = head
+  try {
+    proceed(exchange, hooks.decide(head), decided, ignore)
+  } catch (error) {
+    broken(exchange, error)
+  }
+}
+
+/** Goes on with `value`, at once or when it is there; `unwanted` gets it where the stream has closed meanwhile. */
+function proceed<T>(
+  exchange: Exchange,
+  value: T | Promise<T>,
+  next: (exchange: Exchange, value: T) => void,
+  unwanted: (value: T) => void,
+): void {
+  if (!(value instanceof Promise)) return next(exchange, value)
+  value
+    .then(settled => {
+      if (exchange.phase === 'decide') next(exchange, settled)
+      else unwanted(settled)
+    })
+    .catch(error => {
+      if (exchange.phase !== 'over') broken(exchange, error)
+      else if (!isClrkError(error)) exchange.hooks.report(error)
+    })
+}
+
+function decided(exchange: Exchange, decision: Http2Decision): void {
+  const { head } = exchange
+  if (head === null) return
+  if (decision.kind === 'answer') return answer(exchange, decision)
+  exchange.forward = decision
+  exchange.watch.observer = decision.observer
+  sawRequestHead(exchange.watch, head, decision.set)
+  acquire(exchange, decision, rewriteRequestHead(head, decision), false)
+}
+
+function acquire(exchange: Exchange, forward: Http2Forward, outgoing: string, fresh: boolean): void {
+  exchange.phase = 'decide'
+  exchange.deadline.set(forward.firstByteMs)
+  try {
+    proceed(exchange, forward.acquire(fresh), (_, upstream) => open(exchange, upstream, outgoing), giveBack)
+  } catch (error) {
+    broken(exchange, error)
+  }
+}
+
+function open(exchange: Exchange, upstream: Upstream, outgoing: string): void {
+  const { head, forward, stream, requestDone } = exchange
+  if (head === null || forward === null) return giveBack(upstream)
+  const bodyless = requestDone && exchange.requestTrailers.length === 0
+  const again = () => {
+    exchange.retried = true
+    if (exchange.reads) stream.pause()
+    acquire(exchange, forward, outgoing, true)
+  }
+  const events: LegEvents = {
+    interim: received => attempt(exchange, () => relayInterim(exchange, received)),
+    head: (received, ended) => attempt(exchange, () => relayHead(exchange, received, ended)),
+    data: (chunk, from, to) => relayData(exchange, chunk, from, to),
+    end: trailers => attempt(exchange, () => relayEnd(exchange, trailers)),
+    drained: () => stream.resume(),
+    failed: failure => attempt(exchange, () => legFailed(exchange, failure, again)),
+  }
+  try {
+    exchange.leg =
+      upstream.kind === 'http2'
+        ? openHttp2Leg(upstream, head, outgoing, bodyless, events)
+        : openHttp1Leg(upstream.lease, head, outgoing, bodyless, events)
+  } catch (error) {
+    giveBack(upstream)
+    return broken(exchange, error)
+  }
+  exchange.phase = 'forward'
+  if (requestDone) return endRequest(exchange)
+  if (exchange.reads) return void stream.resume()
+  exchange.reads = true
+  stream.on('data', (chunk: Buffer) => agentData(exchange, chunk))
+}
+
+function agentData(exchange: Exchange, chunk: Buffer): void {
+  const { leg, stream, watch } = exchange
+  if (leg === null) return
+  exchange.bytesUp += chunk.length
+  sawRequestBody(watch, chunk, 0, chunk.length)
+  if (!leg.write(chunk)) stream.pause()
+  awaitNext(exchange)
+}
+
+function endRequest(exchange: Exchange): void {
+  const { leg, forward, requestTrailers } = exchange
+  if (leg === null || forward === null) return
+  if (requestTrailers.length === 0) return leg.end(requestTrailers)
+  const { remove, set } = forward
+  const taken = (name: string) => remove(name) || set.some(([own]) => dashed(own.toLowerCase()) === name)
+  leg.end(allowedTrailers(requestTrailers, taken))
+}
+
+/** For one whom nobody waits for any more. */
+function giveBack(upstream: Upstream): void {
+  if (upstream.kind === 'http2') return upstream.release(true)
+  upstream.lease.socket.destroy()
+  upstream.lease.release(false)
+}
+
+function ignore(): void {}

@@ -1,0 +1,82 @@
+/** The record of one stream. exchange.ts moves it from phase to phase, response.ts relays, ending.ts ends what is open. */
+import type { Http2Stream, ServerHttp2Stream } from 'node:http2'
+import type { Deadline } from '../http1/deadline.ts'
+import type { RequestHead } from '../http1/head.ts'
+import type { Watch } from '../http1/observe.ts'
+import type { Http2Forward, Http2Hooks, Leg, Trailers } from './hooks.ts'
+
+export type Exchange = {
+  readonly stream: ServerHttp2Stream
+  readonly hooks: Http2Hooks
+  /** No byte in either direction after the first byte of a response. */
+  readonly streamIdleMs: number
+  readonly watch: Watch
+  readonly deadline: Deadline
+  /** `decide`: waits for its decision or its upstream. `forward`: it has a leg. `over`: nothing more is done for it. */
+  phase: 'decide' | 'forward' | 'over'
+  /** It came to an end of its own, with an answer or without: whatever the agent does now, it cancels nothing. */
+  settled: boolean
+  head: RequestHead | null
+  forward: Http2Forward | null
+  leg: Leg | null
+  /** All of the request has come. */
+  requestDone: boolean
+  requestTrailers: Trailers
+  responseTrailers: Trailers
+  /** The final head has gone to the agent: no other answer is possible. */
+  started: boolean
+  /** The stream ends when its trailers are sent, even when there are none. */
+  waits: boolean
+  /** The agent's bytes are listened to. */
+  reads: boolean
+  retried: boolean
+  interim: number
+  bytesUp: number
+  bytesDown: number
+}
+
+/** Something moved: the wait begins anew. */
+export function awaitNext({ deadline, started, forward, streamIdleMs }: Exchange): void {
+  deadline.set(started || forward === null ? streamIdleMs : forward.firstByteMs)
+}
+
+/** The origin's name, for details of a fault. */
+export function nameOf({ head }: Exchange): string {
+  return head?.host ?? 'the host'
+}
+
+/** Sends the final head, and no Date of our own. */
+export function respond(
+  stream: ServerHttp2Stream,
+  fields: readonly string[],
+  endStream: boolean,
+  waitForTrailers: boolean,
+): void {
+  const options = { endStream, waitForTrailers, sendDate: false }
+  stream.respond(fields, options)
+}
+
+/**
+ * Resets a stream. Left to itself, `close` ends the writable side first, so that a body that was cut off would go out
+ * with END_STREAM and look complete.
+ */
+export function resetStream(stream: Http2Stream, code: number): void {
+  stream._final = callback => callback()
+  stream.close(code)
+}
+
+/**
+ * A reset with NO_ERROR ends a stream for node:http2 as its proper end does. They are told apart by the order: a proper
+ * end is pushed while the stream is open, that of a reset after it was closed.
+ */
+export function noteCut(stream: Http2Stream, cut: () => void): void {
+  const push = stream.push
+  let ended = false
+  stream.push = (chunk, encoding) => {
+    if (chunk === null && !ended) {
+      ended = true
+      if (stream.closed) cut()
+    }
+    return push.call(stream, chunk, encoding)
+  }
+}

@@ -1,0 +1,115 @@
+/** One request, in whatever protocol it came: decided afresh, given its credential, counted, audited and recorded. */
+import { isForeignCredential, planInjection } from '../credentials/inject.ts'
+import type { ClrkFault } from '../errors.ts'
+import { fieldValues, type RequestHead } from '../http1/head.ts'
+import type { Answer, Forward } from '../http1/hooks.ts'
+import { decideRequest } from '../policy/decide-request.ts'
+import type { ProviderRule } from '../policy/policy.ts'
+import type { Authority, SandboxContext } from './context.ts'
+import { problemAnswer } from './deny.ts'
+import { observeExchange } from './observe.ts'
+
+/** Everything about a request that the policy says; `acquire` is how its protocol reaches the origin. */
+export type Decided<A> = Omit<Forward, 'acquire'> & { readonly acquire: A }
+
+/** May `head` be sent, and with what? Counts and audits it; what is denied is recorded, the rest by its observer. */
+export function decide<A>(
+  context: SandboxContext,
+  authority: Authority,
+  head: RequestHead,
+  acquire: A,
+): Answer | Decided<A> {
+  const { gateway, counters } = context
+  const { scheme, name, port } = authority
+  const policy = gateway.policy()
+  counters.requests += 1
+  const decision = decideRequest(policy, {
+    scheme,
+    name,
+    port,
+    method: head.method,
+    authority: head.host ?? '',
+    path: head.target,
+    model: null,
+  })
+  if (policy.fault !== null) return deny(context, authority, head, policy.fault, null)
+  if (decision.verdict === 'deny') return deny(context, authority, head, decision.fault, null)
+  if (decision.verdict === 'read-body') {
+    const reason = 'routes by model are not supported by this version'
+    return deny(
+      context,
+      authority,
+      head,
+      { code: 'CLRK_POLICY_BROKEN', details: { gateway: policy.gateway, reason } },
+      null,
+    )
+  }
+  if (decision.wouldDeny !== null) {
+    context.audit({ action: 'would-deny', protocol: 'http', name, address: null, port, fault: decision.wouldDeny })
+  }
+  const injection = planInjection(decision.strip, decision.credentials, head.target, gateway.secretOf)
+  if ('fault' in injection) return deny(context, authority, head, injection.fault, decision.rule)
+  reportForeign(context, authority, head, injection.remove, injection.removedParameters)
+  if (injection.set.length > 0) counters.injected += 1
+  return {
+    kind: 'forward',
+    remove: injection.remove,
+    set: injection.set,
+    target: injection.target,
+    acquire,
+    observer: observeExchange(context, authority, head, decision.rule),
+    guard: null,
+    firstByteMs: policy.requestTimeoutMs,
+  }
+}
+
+function deny(
+  context: SandboxContext,
+  authority: Authority,
+  head: RequestHead,
+  fault: ClrkFault,
+  rule: ProviderRule | null,
+): Answer {
+  refused(context, authority, fault)
+  const said = answer(context, fault)
+  const observer = observeExchange(context, authority, head, rule)
+  observer.requestHead(head, [])
+  observer.denied(said.status, fault)
+  return said
+}
+
+/** Counts and audits a request that is not forwarded. */
+export function refused(context: SandboxContext, { scheme, name, port }: Authority, fault: ClrkFault): void {
+  context.counters.denied += 1
+  const protocol = scheme === 'https' ? 'tls' : 'http'
+  context.audit({ action: 'denied', protocol, name, address: null, port, fault })
+}
+
+/** What the agent reads of `fault`. */
+export function answer({ gateway }: SandboxContext, fault: ClrkFault): Answer {
+  return { kind: 'answer', ...problemAnswer(fault, gateway.policy().gateway), close: false }
+}
+
+/** A credential of the agent's own, not the placeholder, was removed: say so once in a while, without its value. */
+function reportForeign(
+  { audit }: SandboxContext,
+  { name, port }: Authority,
+  head: RequestHead,
+  remove: (lowerName: string) => boolean,
+  removedParameters: readonly string[],
+): void {
+  const headers = head.names.filter(
+    lowerName => remove(lowerName) && fieldValues(head, lowerName).some(isForeignCredential),
+  )
+  const where = [...new Set([...headers, ...removedParameters.map(parameter => `?${parameter}`)])].join(', ')
+  if (where === '') return
+  const fault: ClrkFault = { code: 'CLRK_FOREIGN_CREDENTIAL', details: { name, where } }
+  audit({ action: 'stripped', protocol: 'http', name, address: null, port, fault })
+}
+
+/** Audits what a part of the proxy threw. */
+export function report({ audit, gateway }: SandboxContext, error: unknown): void {
+  const reason = gateway.redact(error instanceof Error ? error.message : String(error))
+  const fault: ClrkFault = { code: 'CLRK_INTERNAL', details: { reason } }
+  audit({ action: 'failed', protocol: 'http', name: null, address: null, port: null, fault })
+}
