@@ -26,9 +26,14 @@ python3-pip     /usr/lib/python3/dist-packages/pip         the same
 wget            wget                                      an unmodified client
 openjdk-17-jdk-headless /usr/lib/jvm/*/bin/javac          an unmodified client, and keytool
 golang          go                                        an unmodified client
-procps          ps                                        leak checks'
+procps          ps                                        leak checks
+nginx           nginx                                     origin and peer of the benchmark, which has a test
+libssl-dev      /usr/include/openssl/ssl.h                its load generator and its other origin'
 bench='
-nginx           nginx                                     the peer that the data path is compared with'
+libnginx-mod-stream /usr/lib/nginx/modules/ngx_stream_module.so a peer: the plain splice
+haproxy         haproxy                                   a peer
+squid-openssl   /usr/lib/squid/security_file_certgen      a peer
+nghttp2-client  h2load                                    load in HTTP/2'
 
 case ${1:-} in
 run) packages=$run dependencies=--omit=dev ;;
@@ -58,6 +63,13 @@ if [ -n "$missing" ]; then
   echo "setup: apt-get install $missing"
   export DEBIAN_FRONTEND=noninteractive
   apt-get -qq -o Acquire::Retries=3 update </dev/null
+  # Packages of servers start them: here each is started by whoever uses it. An answer of 101 forbids it (policy-rc.d).
+  policy=/usr/sbin/policy-rc.d
+  if [ ! -e $policy ]; then
+    printf '#!/bin/sh\nexit 101\n' >$policy
+    chmod 755 $policy
+    trap 'rm -f $policy' EXIT
+  fi
   # shellcheck disable=SC2086 # a list of names
   apt-get -qq -o Dpkg::Use-Pty=0 -o Acquire::Retries=3 install -y --no-install-recommends $missing </dev/null >/dev/null
 fi
@@ -71,3 +83,6 @@ if [ "$has" != "--include=dev $lock" ] && [ "$has" != "$dependencies $lock" ]; t
   npm ci --ignore-scripts "$dependencies" --no-audit --no-fund --loglevel=error </dev/null
   echo "$dependencies $lock" >"$stamp"
 fi
+
+# Peers of the benchmark that are in no Debian package, or too old there.
+if [ "$1" = bench ]; then sh bench/setup.sh; fi

@@ -113,11 +113,19 @@ export function readCgroupSources(): CgroupSources {
 }
 
 function below(directory: string, prefix: string): readonly string[] {
-  const children = readdirSync(directory, { withFileTypes: true }).filter(entry => entry.isDirectory())
-  return children.flatMap(({ name }) => {
-    const path = join(directory, name)
-    return name.startsWith(prefix) ? [path] : below(path, prefix)
-  })
+  let children: readonly { readonly name: string; isDirectory(): boolean }[]
+  try {
+    children = readdirSync(directory, { withFileTypes: true })
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return [] // somebody removed it meanwhile
+    throw error
+  }
+  return children
+    .filter(entry => entry.isDirectory())
+    .flatMap(({ name }) => {
+      const path = join(directory, name)
+      return name.startsWith(prefix) ? [path] : below(path, prefix)
+    })
 }
 
 function kill(pid: number): void {

@@ -4,7 +4,7 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, readlinkSync } from 'node:fs'
 import type { Readable, Writable } from 'node:stream'
 
 export type Machine = {
@@ -13,7 +13,7 @@ export type Machine = {
   readonly spawn: (argv: readonly string[], options?: RunOptions) => MachineProcess
   /** Runs to the end; rejects only when it takes longer than `timeoutMs`. */
   readonly run: (argv: readonly string[], options?: RunOptions) => Promise<Finished>
-  /** All processes on it (sandboxes' too), but its init. */
+  /** All processes on it (sandboxes' too), but its init; none once it is closed. */
   readonly processes: () => readonly ProcessInfo[]
   readonly close: () => Promise<void>
 }
@@ -125,6 +125,7 @@ export async function startMachine(setup: string, parameters: readonly string[],
 }
 
 function processesBelow(proc: string): readonly ProcessInfo[] {
+  if (!existsSync(proc)) return []
   return readdirSync(proc).flatMap(entry => {
     if (!/^\d+$/.test(entry) || entry === '1') return []
     try {
