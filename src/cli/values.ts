@@ -1,6 +1,8 @@
 /** The values that options carry: each parser gives plain data or a CLRK_ARGUMENT_INVALID that names the option. */
 import { homedir } from 'node:os'
 import { join, resolve } from 'node:path'
+import { parseCpu, parseMemory } from '../resources/quantities.ts'
+import type { Parsed } from '../resources/schema.ts'
 import type { RunRequest, SecretInput } from '../worker/control.ts'
 import { usageError } from './arguments.ts'
 
@@ -73,20 +75,19 @@ export function userIds(flag: string): { readonly uid: number; readonly gid: num
   return { uid, gid }
 }
 
-/** `--memory`: bytes, or with a unit as Kubernetes spells them (512Mi, 2Gi, 500M). */
+/** `--memory`: a Kubernetes quantity of bytes (512Mi, 2Gi, 500M). */
 export function memoryBytes(flag: string): number {
-  const match = /^(\d+(?:\.\d+)?)([KMGT]i?)?$/.exec(flag)
-  const scale = MEMORY_UNITS[match?.[2] ?? '']
-  const bytes = Math.floor(Number(match?.[1]) * (scale ?? Number.NaN))
-  if (Number.isSafeInteger(bytes) && bytes > 0) return bytes
-  throw usageError(`--memory ${flag}`, 'it is not a size', 'Write --memory 512Mi.')
+  return quantity('--memory', flag, parseMemory(flag))
 }
 
-/** `--cpus`: cores, with a fraction. */
+/** `--cpus`: a Kubernetes quantity of cores (2, 0.5, 500m). */
 export function cpuCount(flag: string): number {
-  const cpus = /^\d+(\.\d+)?$/.test(flag) ? Number(flag) : 0
-  if (cpus > 0) return cpus
-  throw usageError(`--cpus ${flag}`, 'it is not a number of cores', 'Write --cpus 1.5.')
+  return quantity('--cpus', flag, parseCpu(flag))
+}
+
+function quantity(option: string, flag: string, parsed: Parsed<number>): number {
+  if ('value' in parsed) return parsed.value
+  throw usageError(`${option} ${flag}`, `it ${parsed.problem}`, parsed.fix)
 }
 
 /** `--pids`: how many processes and threads. */
@@ -94,18 +95,6 @@ export function pidCount(flag: string): number {
   const pids = /^\d{1,7}$/.test(flag) ? Number(flag) : 0
   if (pids > 0) return pids
   throw usageError(`--pids ${flag}`, 'it is not a number of processes', 'Write --pids 256.')
-}
-
-const MEMORY_UNITS: Readonly<Record<string, number>> = {
-  '': 1,
-  K: 1e3,
-  M: 1e6,
-  G: 1e9,
-  T: 1e12,
-  Ki: 2 ** 10,
-  Mi: 2 ** 20,
-  Gi: 2 ** 30,
-  Ti: 2 ** 40,
 }
 
 /** `--runtime`. */

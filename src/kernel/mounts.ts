@@ -4,8 +4,8 @@
  * Failures throw an Error that names the call; its `code` is the errno's name.
  */
 import { closeSync } from 'node:fs'
-import { getSystemErrorName } from 'node:util'
 import koffi from 'koffi'
+import { check } from './check.ts'
 
 const libc = koffi.load('libc.so.6')
 const call = {
@@ -18,12 +18,6 @@ const call = {
   moveMount: libc.func(
     'long syscall(long number, long from, const char *fromPath, long to, const char *toPath, uint64_t flags)',
   ),
-}
-
-function check(name: string, result: number): number {
-  if (result >= 0) return result
-  const code = getSystemErrorName(-koffi.errno())
-  throw Object.assign(new Error(`${name}: ${code}`), { code })
 }
 
 /** Turns `directory` into a mount of its own that shares nothing: what is mounted below it is seen here only. */

@@ -6,8 +6,8 @@
  * Failures throw an Error that names the call and the errno.
  */
 import { closeSync, openSync } from 'node:fs'
-import { getSystemErrorName } from 'node:util'
 import koffi from 'koffi'
+import { check } from './check.ts'
 
 const libc = koffi.load('libc.so.6')
 const call = {
@@ -64,14 +64,6 @@ const MSG_DONTWAIT = 0x40
 const F_DUPFD_CLOEXEC = 1030
 const PR_SET_DUMPABLE = 4
 const ENOENT = 2
-
-function check(name: string, result: number): number {
-  if (result < 0) {
-    const code = koffi.errno()
-    throw Object.assign(new Error(`${name}: ${getSystemErrorName(-code)}`), { errno: code })
-  }
-  return result
-}
 
 /** A descriptor of a fresh, empty network namespace (close-on-exec). The namespace lives as long as the descriptor. */
 export function createNetworkNamespace(): number {

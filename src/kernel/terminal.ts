@@ -2,8 +2,8 @@
 import { closeSync, constants, fchmodSync, fchownSync, openSync } from 'node:fs'
 import { Readable, Writable } from 'node:stream'
 import { ReadStream } from 'node:tty'
-import { getSystemErrorName } from 'node:util'
 import koffi from 'koffi'
+import { check } from './check.ts'
 
 const libc = koffi.load('libc.so.6')
 const call = {
@@ -99,11 +99,6 @@ function resize(master: number, rows: number, columns: number): void {
   size.writeUInt16LE(rows, 0)
   size.writeUInt16LE(columns, 2)
   check('TIOCSWINSZ', call.ioctlPointer(master, TIOCSWINSZ, size))
-}
-
-function check(name: string, result: number): number {
-  if (result < 0) throw new Error(`${name}: ${getSystemErrorName(-koffi.errno())}`)
-  return result
 }
 
 // asm-generic/ioctls.h: the same on x64 and arm64.

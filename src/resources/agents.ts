@@ -1,7 +1,8 @@
 /** TaskAgent (runs to completion) and DaemonAgent (stays): what is started, with which limits and which gateway. */
 import * as z from 'zod'
+import { parseCpu, parseMemory } from './quantities.ts'
 import { choice, fields, GROUP, label, optional, refuse, resource, scalar, subdomain } from './schema.ts'
-import { absolutePath, cron, duration, parseCpu, parseMemory, user } from './values.ts'
+import { absolutePath, cron, duration, user } from './values.ts'
 
 const text = scalar<string>(value =>
   value.includes('\0') ? { problem: 'has a NUL in it', fix: 'Leave the NUL out.' } : { value },

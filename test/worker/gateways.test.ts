@@ -4,34 +4,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { createGateways } from '../../src/worker/gateways.ts'
+import { MANIFESTS } from './fixtures.ts'
 
-const MANIFESTS = `
-apiVersion: v1
-kind: Secret
-metadata: {name: key}
-stringData: {token: from-manifest}
----
-apiVersion: clrk.apoxy.dev/v1alpha1
-kind: EgressGateway
-metadata: {name: g}
-spec: {listeners: [{name: e, protocol: TLS, tls: {mode: Terminate}}]}
----
-apiVersion: clrk.apoxy.dev/v1alpha1
-kind: AIProviderRoute
-metadata: {name: r}
-spec:
-  parentRefs: [{group: clrk.apoxy.dev, kind: EgressGateway, name: g}]
-  rules: [{matches: [{provider: anthropic}]}]
----
-apiVersion: clrk.apoxy.dev/v1alpha1
-kind: CredentialInjectionPolicy
-metadata: {name: c}
-spec:
-  targetRefs: [{group: clrk.apoxy.dev, kind: AIProviderRoute, name: r}]
-  secretRef: {name: key}
-  target: Header
-  headerName: x-api-key
-`
 const FILES = [{ path: 'a.yaml', text: MANIFESTS }]
 
 function world(t: TestContext) {

@@ -4,34 +4,9 @@ import { compilePolicy } from '../../src/policy/compile.ts'
 import { CREDENTIAL_VARIABLES } from '../../src/providers/registry.ts'
 import { loadResources } from '../../src/resources/load.ts'
 import { inheritedVariables, sandboxEnvironment } from '../../src/worker/surroundings.ts'
+import { MANIFESTS } from './fixtures.ts'
 
-const { resources } = loadResources([
-  {
-    path: 'a.yaml',
-    text: `
-apiVersion: clrk.apoxy.dev/v1alpha1
-kind: EgressGateway
-metadata: {name: g}
-spec: {listeners: [{name: e, protocol: TLS, tls: {mode: Terminate}}]}
----
-apiVersion: clrk.apoxy.dev/v1alpha1
-kind: AIProviderRoute
-metadata: {name: r}
-spec:
-  parentRefs: [{group: clrk.apoxy.dev, kind: EgressGateway, name: g}]
-  rules: [{matches: [{provider: anthropic}]}]
----
-apiVersion: clrk.apoxy.dev/v1alpha1
-kind: CredentialInjectionPolicy
-metadata: {name: c}
-spec:
-  targetRefs: [{group: clrk.apoxy.dev, kind: AIProviderRoute, name: r}]
-  secretRef: {name: key}
-  target: Header
-  headerName: x-api-key
-`,
-  },
-])
+const { resources } = loadResources([{ path: 'a.yaml', text: MANIFESTS }])
 const policy = compilePolicy(resources, 'default/g', 1)
 
 function environment(caller: Record<string, string>, own: Record<string, string> = {}) {
