@@ -26,6 +26,8 @@ python3-pip     /usr/lib/python3/dist-packages/pip         the same
 wget            wget                                      an unmodified client
 openjdk-17-jdk-headless /usr/lib/jvm/*/bin/javac          an unmodified client, and keytool
 golang          go                                        an unmodified client
+docker.io       dockerd                                   a private engine for the tests of images
+busybox-static  busybox                                   the images themselves
 procps          ps                                        leak checks
 nginx           nginx                                     origin and peer of the benchmark, which has a test
 libssl-dev      /usr/include/openssl/ssl.h                its load generator and its other origin'

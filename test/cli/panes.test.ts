@@ -1,118 +1,186 @@
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
-import { test } from 'node:test'
-import { addLine, drawView, EMPTY_VIEW, fitCells, pressKey, type View } from '../../src/cli/panes-view.ts'
+import { type TestContext, test } from 'node:test'
+import { fitCells } from '../../src/cli/cells.ts'
+import { emptyView, layout, reduce, render, type View } from '../../src/cli/panes-view.ts'
 
-const SIZE = { rows: 10, columns: 40 }
-const bare = (lines: readonly string[]) => lines.map(line => line.replace(/\x1b\[[0-9]*m/g, '').trimEnd())
-const filled = (lines: number): View => {
-  let view = addLine(EMPTY_VIEW, 'worker', 'up')
-  for (let n = 1; n <= lines; n++) view = addLine(view, 'agent', `line ${n}`)
-  return view
-}
-const press = (view: View, keys: readonly string[]) => keys.reduce(pressKey, view)
+const SIZE = { rows: 12, columns: 40 }
 
-test('each source has a pane that follows its last lines', () => {
-  assert.deepEqual(bare(drawView(filled(9), SIZE)), [
-    '> worker (1)',
+const say = (view: View, source: string, ...texts: string[]): View =>
+  texts.reduce((all, text) => reduce(all, { type: 'line', source, text }), view)
+const press = (view: View, ...keys: string[]): View =>
+  keys.reduce((all, key) => reduce(all, { type: 'key', key }), view)
+const numbered = (count: number) => Array.from({ length: count }, (_, index) => `line ${index + 1}`)
+/** The frame's rows, as they stand on the terminal. */
+const rowsOf = (view: View) =>
+  render(view)
+    .replace(/\x1b\[[07]?m/g, '')
+    .split(/\x1b\[\d+;1H\x1b\[K/)
+    .slice(1)
+const shown = (view: View) => rowsOf(view).map(row => row.trimEnd())
+const namesOf = (view: View) => view.panes.map(({ name }) => name)
+
+test('worker, agents, traces and logs have a pane each, which follows its last lines', () => {
+  const view = say(say(emptyView(SIZE), 'worker', 'up'), 'echo-bot', ...numbered(9))
+  assert.deepEqual(shown(view), [
+    '> worker (1)  ? help',
     'up',
     '',
-    '',
-    '',
-    '  agent (9)',
-    'line 6',
-    'line 7',
+    '  echo-bot (9)',
     'line 8',
     'line 9',
+    '  otel-traces (0)',
+    '',
+    '',
+    '  otel-logs (0)',
+    '',
+    '',
   ])
 })
 
 test('a pane that is scrolled up stays where it is and says that more came', () => {
-  const scrolled = press(filled(9), ['\t', 'k', '\x1b[A'])
-  assert.deepEqual(bare(drawView(scrolled, SIZE)).slice(5), [
-    '> agent (9) scrolled',
-    'line 4',
-    'line 5',
-    'line 6',
-    'line 7',
+  const agent = (view: View) => shown(view).slice(3, 6)
+  const scrolled = press(say(emptyView(SIZE), 'bot', ...numbered(9)), '\t', 'k', '\x1b[A', '\x1bOA', 'j')
+  assert.deepEqual(agent(scrolled), ['> bot (9) scrolled  ? help', 'line 6', 'line 7'])
+  const grown = say(scrolled, 'bot', 'line 10')
+  assert.deepEqual(agent(grown), ['> bot (10) more below  ? help', 'line 6', 'line 7'])
+  assert.deepEqual(agent(press(grown, 'G')), ['> bot (10)  ? help', 'line 9', 'line 10'])
+  assert.deepEqual(agent(press(grown, 'g')), ['> bot (10) more below  ? help', 'line 1', 'line 2'])
+  assert.deepEqual(agent(press(grown, 'g', 'k', 'k', 'j')).slice(1), ['line 2', 'line 3']) // no dead keys at the top
+  assert.deepEqual(agent(press(grown, 'c')), ['> bot (0)  ? help', '', ''])
+  assert.deepEqual(agent(say(press(say(emptyView(SIZE), 'bot', 'one'), '\t', 'k'), 'bot', 'two')).slice(1), [
+    'one',
+    'two',
   ])
-  const grown = addLine(scrolled, 'agent', 'line 10')
-  assert.deepEqual(bare(drawView(grown, SIZE)).slice(5), [
-    '> agent (10) more below',
-    'line 4',
-    'line 5',
-    'line 6',
-    'line 7',
-  ])
-  assert.deepEqual(bare(drawView(press(grown, ['G']), SIZE)).slice(5), [
-    '> agent (10)',
-    'line 7',
-    'line 8',
-    'line 9',
-    'line 10',
-  ])
-  assert.equal(bare(drawView(press(grown, ['g']), SIZE))[6], 'line 1')
-  assert.equal(bare(drawView(press(grown, ['c']), SIZE))[5], '> agent (0)')
 })
 
-test('every window is filled to the cell, whatever the text and the number of panes', () => {
-  let view = filled(3)
-  for (let n = 0; n < 20; n++) view = addLine(view, `pane-${n}`, '漢字 e\u0301 🙂 '.repeat(20))
-  for (const rows of [10, 11, 24, 57]) {
-    for (const columns of [40, 41, 133]) {
-      for (const shown of [view, press(view, ['?']), press(view, Array(15).fill('\t'))]) {
-        const lines = drawView(shown, { rows, columns })
-        assert.equal(lines.length, rows)
+test('more than two agents share one pane; the focus stays on its pane', () => {
+  const two = say(say(press(emptyView(SIZE), '\t'), 'a', '1'), 'b', '2')
+  assert.deepEqual([namesOf(two), two.focus], [['worker', 'a', 'b', 'otel-traces', 'otel-logs'], 3])
+  const four = say(say(two, 'c', '3'), 'd', '4')
+  assert.deepEqual([namesOf(four), four.focus], [['worker', 'agents', 'otel-traces', 'otel-logs'], 2])
+  assert.deepEqual(four.panes[1]?.lines, ['a: 1', 'b: 2', 'c: 3', 'd: 4'])
+  assert.equal(say(press(two, '\t', '\t', '\t', '\t'), 'c', '3').focus, 1) // from b to what holds b
+  assert.deepEqual(say(two, 'mock', 'here').panes[0]?.lines, ['mock: here'])
+})
+
+test('any key leaves the help', () => {
+  const help = press(emptyView(SIZE), '?')
+  assert.match(rowsOf(help)[0] ?? '', /^clrk dev: keys +$/)
+  assert.deepEqual(press(help, 'c'), emptyView(SIZE))
+})
+
+test('every window is filled to the cell, whatever the text, also after it changed', () => {
+  const wide = '漢字 e\u0301 🙂 한 \t'
+  const cells = (row: string) => [...row.normalize('NFC')].reduce((sum, c) => sum + (/[漢字🙂한]/u.test(c) ? 2 : 1), 0)
+  let view = emptyView(SIZE)
+  for (const source of ['worker', 'a', 'b', 'otel-logs'])
+    view = say(view, source, 'short', wide.repeat(20), `x${wide.repeat(20)}`)
+  for (const rows of [3, 10, 11, 24, 57]) {
+    for (const columns of [7, 40, 41, 133]) {
+      const resized = reduce(view, { type: 'resize', size: { rows, columns } })
+      for (const frame of [resized, press(resized, '?'), press(resized, '\t', '\t', 'g')]) {
+        assert.deepEqual(rowsOf(frame).map(cells), Array(rows).fill(columns), `${rows} x ${columns}`)
+        assert.ok(frame.help || shown(frame).some(row => row.startsWith('>')), 'the focus is in sight')
       }
     }
   }
-  assert.equal(fitCells('漢字漢', 5), '漢字 ')
+  assert.deepEqual(layout({ rows: 14, columns: 40 }, 4), [4, 4, 3, 3])
+  assert.equal(fitCells('漢字漢', 5), '漢字…')
+  assert.equal(fitCells('漢字漢', 4), '漢 …')
   assert.equal(fitCells('e\u0301e\u0301', 2), 'e\u0301e\u0301')
 })
 
 test('what an agent prints cannot move the cursor or forge a frame (T106)', () => {
-  const lines = drawView(addLine(EMPTY_VIEW, 'agent', '\x1b[2J\x1b[Hmine\r\nyours\u202e'), SIZE)
-  assert.doesNotMatch(lines.join('').replace(/\x1b\[[07]?m/g, ''), /[\x00-\x1f\u202e]/)
+  const view = say(emptyView(SIZE), '\x1b[2Jbot', '\x1b[2J\x1b[Hmine\r\x9b1A\nyours\u202e\ud83d')
+  assert.doesNotMatch(rowsOf(view).join(''), /[\p{C}]/u)
 })
 
-test('memory is bounded', () => {
-  assert.equal(filled(5_000).panes[1]?.lines.length, 2_000)
+test('memory is bounded, in lines and in their length', () => {
+  const view = say(emptyView(SIZE), 'bot', ...numbered(2_500), 'x'.repeat(65_536))
+  assert.equal(view.panes[1]?.lines.length, 2_000)
+  assert.equal(view.panes[1]?.lines.at(-1)?.length, 1_000)
 })
 
-test('on a terminal: panes, q stops everything, and the terminal is as before', t => {
+/**
+ * `clrk dev` with the example and `options` on a terminal of its own (12 x 60, and larger later); when it shows the
+ * agent's end, `act` happens: Python, with `pid` and `fd`.
+ */
+function devOnTerminal(t: TestContext, options: string[], act: string) {
   const state = mkdtempSync(join(tmpdir(), 'panes-'))
   t.after(() => rmSync(state, { recursive: true, force: true }))
   const root = resolve(import.meta.dirname, '../..')
-  const program = `import os, pty, sys, termios, select, fcntl, struct
+  const command = [
+    'sh',
+    `${root}/src/clrk`,
+    'dev',
+    `${root}/examples/echo-bot`,
+    '--mock-provider',
+    '--state',
+    state,
+    ...options,
+  ]
+  const program = `import fcntl, json, os, pty, signal, struct, sys, termios
+def size(fd, rows, columns): fcntl.ioctl(fd, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
 pid, fd = pty.fork()
 if pid == 0:
+    size(0, 12, 60)
     os.environ.update(TERM="xterm", NO_COLOR="1")
-    os.execvp("sh", ["sh", "${root}/src/clrk", "dev", "${root}/examples/echo-bot", "--mock-provider", "--state", "${state}"])
-fcntl.ioctl(fd, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 120, 0, 0))
+    command = json.loads(sys.argv[1])
+    os.execvp(command[0], command)
 before = termios.tcgetattr(fd)
-out = b""
-sent = False
-restored = None
-while True:
-    ready, _, _ = select.select([fd], [], [], 30)
-    if not ready: break
+out, acted, raw = b"", False, False
+while fd is not None:
     try: chunk = os.read(fd, 65536)
     except OSError: break
     if not chunk: break
     out += chunk
-    if b"ended with status 0" in out and b"otel-traces" in out and not sent:
-        sent = True
-        os.write(fd, b"q")
-    if b"\\x1b[?1049l" in out and restored is None: restored = termios.tcgetattr(fd) == before
+    if not acted and b"ended with status" in out and b"tokens" in out:
+        acted, raw = True, termios.tcgetattr(fd) != before
+        ${act}
+restored = fd is None or termios.tcgetattr(fd) == before
 _, status = os.waitpid(pid, 0)
-text = out.decode("utf8", "replace")
-inside, _, after = text.partition("\\x1b[?1049l")
-print(os.WEXITSTATUS(status), "entered" if "\\x1b[?1049h" in inside else "plain", "left" if after else "stayed")
-print(restored, "answer: " in after and "otel-traces  " in after)
+print(json.dumps([os.waitstatus_to_exitcode(status), raw, restored, out.decode("utf8", "replace")]))
 `
-  const { stdout, stderr } = spawnSync('python3', ['-c', program], { encoding: 'utf8', timeout: 60_000 })
-  assert.equal(stdout, '0 entered left\nTrue True\n', stderr)
+  const python = spawnSync('python3', ['-c', program, JSON.stringify(command)], { encoding: 'utf8', timeout: 60_000 })
+  assert.equal(python.status, 0, python.stderr)
+  const [status, raw, restored, output]: [number, boolean, boolean, string] = JSON.parse(python.stdout)
+  const [frames = '', after = ''] = output.split('\x1b[?7h\x1b[?25h\x1b[?1049l')
+  return { status, raw, restored, frames, after, running: processesOf(state) }
+}
+
+/** Command lines with `state` in them. */
+function processesOf(state: string): string[] {
+  return readdirSync('/proc')
+    .filter(name => /^\d+$/.test(name))
+    .flatMap(pid => {
+      try {
+        return readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ')
+      } catch {
+        return [] // it has just ended
+      }
+    })
+    .filter(line => line.includes(state))
+}
+
+for (const [ending, options, act, status] of [
+  ['q', [], 'os.write(fd, b"jjq")', 0],
+  ['Ctrl-C', [], 'os.write(fd, b"\\x03")', 0],
+  ['SIGTERM', [], 'os.kill(pid, signal.SIGTERM)', 0],
+  ['the end of its tasks', ['--once'], 'pass', 0],
+  ['the worker’s refusal', ['--secret', 'anthropic-key=HOME'], 'pass', 1],
+] as const) {
+  test(`panes on a terminal, which is as before after ${ending}`, t => {
+    const ended = devOnTerminal(t, [...options], act)
+    assert.deepEqual([ended.status, ended.restored, ended.running], [status, true, []], ended.after)
+    console.log(JSON.stringify(ended))
+  })
+}
+
+test('a terminal that hangs up ends everything in order', t => {
+  const { status, running } = devOnTerminal(t, [], 'os.close(fd); fd = None')
+  assert.deepEqual([status, running], [0, []])
 })
