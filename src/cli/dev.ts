@@ -39,7 +39,7 @@ DIRECTORY is an example: its manifests are in DIRECTORY/manifests or DIRECTORY/*
     process.stdout.on('error', () => stop.abort('SIGPIPE'))
     const colour = process.stdout.isTTY === true && !process.env.NO_COLOR
     const plain = screen(text => process.stdout.write(text), colour)
-    if (!options.panes || !process.stdin.isTTY || !holdsPanes(process.stdout))
+    if (!options.panes || !process.stdin.isTTY || !holdsPanes(process.stdout, process.env.TERM))
       return session(options, plain, stop.signal)
     const panes = openPanes(process.stdin, process.stdout, plain, () => stop.abort('SIGINT'))
     return session(options, panes, stop.signal).finally(panes.close)

@@ -1,4 +1,5 @@
-/** What `clrk dev` shows on a terminal: one pane a source, as data. Pure: a state, what changes it, how it is drawn. */
+/** What `clrk dev` shows on a terminal, as data: a state, what changes it, how it is drawn. Pure, no I/O. */
+import { fitCells } from './cells.ts'
 import { printable } from './render.ts'
 
 export type Pane = {
@@ -10,123 +11,183 @@ export type Pane = {
   readonly unseen: boolean
 }
 
-export type View = { readonly panes: readonly Pane[]; readonly focus: number; readonly help: boolean }
-
 export type Size = { readonly rows: number; readonly columns: number }
 
-export const EMPTY_VIEW: View = { panes: [], focus: 0, help: false }
+/** `focus`: index of the pane that keys go to. */
+export type View = {
+  readonly size: Size
+  readonly panes: readonly Pane[]
+  readonly focus: number
+  readonly help: boolean
+}
+
+/** `text`: one line, untrusted. `key`: the bytes of one key of a terminal in raw mode. */
+export type ViewEvent =
+  | { readonly type: 'line'; readonly source: string; readonly text: string }
+  | { readonly type: 'key'; readonly key: string }
+  | { readonly type: 'resize'; readonly size: Size }
 
 /** Below this there is no room for panes. */
 export const SMALLEST: Size = { rows: 10, columns: 40 }
 
-const LINES = 2_000
-const HELP = [
-  'up/down, j/k   scroll the focused pane',
-  'g, G           its beginning, its end',
-  'tab            the next pane',
-  'c              clear the pane',
-  '?              this help',
-  'q, Ctrl-C      stop everything',
-]
+/** The worker's pane above, telemetry below; those of agents come between them at their first lines. */
+export function emptyView(size: Size): View {
+  return { size, panes: OWN.map(emptyPane), focus: 0, help: false }
+}
 
-/** Adds a line to the pane of `source`, which is made at its first line; `text` is made printable. */
-export function addLine(view: View, source: string, text: string): View {
-  const name = printable(source)
-  const known = view.panes.find(pane => pane.name === name) ?? { name, lines: [], scrolled: 0, unseen: false }
-  const lines = [...known.lines, printable(text)].slice(-LINES)
-  const followed = known.scrolled === 0
-  const grown = {
-    ...known,
-    lines,
-    scrolled: followed ? 0 : Math.min(known.scrolled + 1, lines.length),
-    unseen: !followed,
-  }
-  const others = view.panes.some(pane => pane.name === name)
-  return {
-    ...view,
-    panes: others ? view.panes.map(pane => (pane.name === name ? grown : pane)) : [...view.panes, grown],
+/** The view after `event`; a key that means nothing changes nothing. */
+export function reduce(view: View, event: ViewEvent): View {
+  switch (event.type) {
+    case 'line':
+      return settle(addLine(view, printable(event.source), printable(event.text.slice(0, LINE_CHARACTERS))))
+    case 'key':
+      return settle(pressKey(view, event.key))
+    case 'resize':
+      return settle({ ...view, size: event.size })
   }
 }
 
-/** A key that was typed, as the bytes of a terminal in raw mode. Unknown ones change nothing. */
-export function pressKey(view: View, key: string): View {
+/** The height of each of `count` panes, title included: all of `rows`, but never fewer than a title and a line each. */
+export function layout({ rows }: Size, count: number): readonly number[] {
+  const share = Math.floor(rows / count)
+  if (share < 2) return Array<number>(count).fill(2)
+  return Array.from({ length: count }, (_, index) => share + (index < rows % count ? 1 : 0))
+}
+
+/** The whole frame as bytes for a terminal, every row at its own place: a row whose width a terminal sees otherwise moves no other. */
+export function render(view: View): string {
+  return rowsOf(view)
+    .map((text, row) => `\x1b[${row + 1};1H\x1b[K${text}`)
+    .join('')
+}
+
+const OWN: readonly string[] = ['worker', 'otel-traces', 'otel-logs']
+const AGENTS = 'agents'
+const AGENT_PANES = 2
+const LINES = 2_000
+const LINE_CHARACTERS = 1_000
+const HELP = [
+  'clrk dev: keys',
+  '',
+  '  up/down, j/k   scroll the focused pane',
+  '  g, G           its beginning, its end',
+  '  tab            the next pane',
+  '  c              clear the pane',
+  '  ?              this help',
+  '  q, Ctrl-C      stop everything',
+]
+
+function emptyPane(name: string): Pane {
+  return { name, lines: [], scrolled: 0, unseen: false }
+}
+
+function addLine(view: View, source: string, text: string): View {
+  if (view.panes.some(({ name }) => name === source)) return append(view, source, text)
+  if (source === 'mock') return append(view, 'worker', `mock: ${text}`)
+  if (view.panes.some(({ name }) => name === AGENTS)) return append(view, AGENTS, `${source}: ${text}`)
+  const agents = view.panes.filter(({ name }) => !OWN.includes(name))
+  if (agents.length === AGENT_PANES) return addLine(together(view, agents), source, text)
+  const at = 1 + agents.length
+  const panes = view.panes.toSpliced(at, 0, emptyPane(source))
+  return append({ ...view, panes, focus: view.focus < at ? view.focus : view.focus + 1 }, source, text)
+}
+
+/** The panes of `agents` made one, each line behind its agent's name. */
+function together(view: View, agents: readonly Pane[]): View {
+  const lines = agents.flatMap(agent => agent.lines.map(line => `${agent.name}: ${line}`))
+  const panes = view.panes.toSpliced(1, agents.length, { ...emptyPane(AGENTS), lines: lines.slice(-LINES) })
+  return {
+    ...view,
+    panes,
+    focus: view.focus <= agents.length ? Math.min(view.focus, 1) : view.focus + 1 - agents.length,
+  }
+}
+
+function append(view: View, name: string, text: string): View {
+  return change(
+    view,
+    pane => pane.name === name,
+    pane => ({
+      ...pane,
+      lines: [...pane.lines, text].slice(-LINES),
+      scrolled: pane.scrolled === 0 ? 0 : pane.scrolled + 1,
+      unseen: pane.scrolled > 0,
+    }),
+  )
+}
+
+function pressKey(view: View, key: string): View {
   if (view.help) return { ...view, help: false }
+  const focused = (next: (pane: Pane) => Partial<Pane>) =>
+    change(
+      view,
+      (_, index) => index === view.focus,
+      pane => ({ ...pane, ...next(pane) }),
+    )
   switch (key) {
     case '?':
       return { ...view, help: true }
     case '\t':
-      return { ...view, focus: (view.focus + 1) % Math.max(1, view.panes.length) }
+      return { ...view, focus: (view.focus + 1) % view.panes.length }
     case 'c':
-      return changeFocused(view, pane => ({ ...pane, lines: [], scrolled: 0, unseen: false }))
+      return focused(() => ({ lines: [] }))
     case 'k':
     case '\x1b[A':
-      return changeFocused(view, pane => scrollTo(pane, pane.scrolled + 1))
+    case '\x1bOA':
+      return focused(pane => ({ scrolled: pane.scrolled + 1 }))
     case 'j':
     case '\x1b[B':
-      return changeFocused(view, pane => scrollTo(pane, pane.scrolled - 1))
+    case '\x1bOB':
+      return focused(pane => ({ scrolled: pane.scrolled - 1 }))
     case 'g':
-      return changeFocused(view, pane => scrollTo(pane, pane.lines.length))
+      return focused(() => ({ scrolled: LINES }))
     case 'G':
-      return changeFocused(view, pane => scrollTo(pane, 0))
+      return focused(() => ({ scrolled: 0 }))
     default:
       return view
   }
 }
 
-/** The whole window, `size.rows` lines of exactly `size.columns` cells each. */
-export function drawView(view: View, { rows, columns }: Size): readonly string[] {
+/** No pane is scrolled further than it has lines for. */
+function settle(view: View): View {
+  const heights = layout(view.size, view.panes.length)
+  return change(
+    view,
+    () => true,
+    (pane, index) => {
+      const furthest = Math.max(0, pane.lines.length - ((heights[index] ?? 0) - 1))
+      const scrolled = Math.max(0, Math.min(pane.scrolled, furthest))
+      return { ...pane, scrolled, unseen: pane.unseen && scrolled > 0 }
+    },
+  )
+}
+
+function change(
+  view: View,
+  which: (pane: Pane, index: number) => boolean,
+  to: (pane: Pane, index: number) => Pane,
+): View {
+  return { ...view, panes: view.panes.map((pane, index) => (which(pane, index) ? to(pane, index) : pane)) }
+}
+
+/** `size.rows` rows of exactly `size.columns` cells. */
+function rowsOf(view: View): readonly string[] {
+  const { rows, columns } = view.size
   const fit = (text: string) => fitCells(text, columns)
-  if (view.help)
-    return Array.from({ length: rows }, (_, row) => fit(row === 0 ? 'clrk dev: keys' : `  ${HELP[row - 2] ?? ''}`))
-  const count = Math.max(1, view.panes.length)
-  const share = Math.max(2, Math.floor(rows / count))
-  const drawn = view.panes.flatMap((pane, index) => {
-    const height = index === view.panes.length - 1 ? Math.max(2, rows - share * (count - 1)) : share
-    return drawPane(pane, height, index === view.focus, fit)
-  })
-  // More panes than the window holds: those around the focus.
-  const first = Math.max(0, Math.min(view.focus * share, drawn.length - rows))
-  const shown = drawn.slice(first, first + rows)
-  return [...shown, ...Array.from({ length: rows - shown.length }, () => fit(''))]
+  if (view.help) return Array.from({ length: rows }, (_, row) => fit(HELP[row] ?? ''))
+  const heights = layout(view.size, view.panes.length)
+  const drawn = view.panes.flatMap((pane, index) => drawPane(pane, heights[index] ?? 0, index === view.focus, fit))
+  // In a window that became too small for all: those around the focus.
+  const above = heights.slice(0, view.focus).reduce((sum, height) => sum + height, 0)
+  const first = Math.max(0, Math.min(above, drawn.length - rows))
+  return drawn.slice(first, first + rows)
 }
 
 function drawPane(pane: Pane, height: number, focused: boolean, fit: (text: string) => string): readonly string[] {
   const body = height - 1
-  const end = Math.max(Math.min(body, pane.lines.length), pane.lines.length - pane.scrolled)
+  const end = pane.lines.length - pane.scrolled
   const lines = pane.lines.slice(Math.max(0, end - body), end)
   const mark = pane.unseen ? ' more below' : pane.scrolled > 0 ? ' scrolled' : ''
-  const title = fit(`${focused ? '>' : ' '} ${pane.name} (${pane.lines.length})${mark}`)
-  return [`\x1b[7m${title}\x1b[0m`, ...lines.map(fit), ...Array.from({ length: body - lines.length }, () => fit(''))]
-}
-
-function scrollTo(pane: Pane, scrolled: number): Pane {
-  const bounded = Math.max(0, Math.min(scrolled, Math.max(0, pane.lines.length - 1)))
-  return { ...pane, scrolled: bounded, unseen: bounded > 0 && pane.unseen }
-}
-
-function changeFocused(view: View, change: (pane: Pane) => Pane): View {
-  return { ...view, panes: view.panes.map((pane, index) => (index === view.focus ? change(pane) : pane)) }
-}
-
-/** `text` cut and padded to exactly `cells` cells of a terminal; a tab counts as one space. */
-export function fitCells(text: string, cells: number): string {
-  let width = 0
-  let kept = ''
-  for (const character of text.replaceAll('\t', ' ')) {
-    const next = width + cellsOf(character)
-    if (next > cells) break
-    width = next
-    kept += character
-  }
-  return kept + ' '.repeat(cells - width)
-}
-
-/** Combining marks take no cell; CJK, Hangul, full-width forms and most emoji take two (Unicode UAX #11). */
-function cellsOf(character: string): number {
-  if (/^\p{M}/u.test(character)) return 0
-  return /^[\u1100-\u115f\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6]|^\p{Emoji_Presentation}|^[\u{20000}-\u{3fffd}]/u.test(
-    character,
-  )
-    ? 2
-    : 1
+  const title = fit(`${focused ? '>' : ' '} ${pane.name} (${pane.lines.length})${mark}${focused ? '  ? help' : ''}`)
+  return [`\x1b[7m${title}\x1b[0m`, ...Array.from({ length: body }, (_, row) => fit(lines[row] ?? ''))]
 }

@@ -1,49 +1,62 @@
 /** The panes of `clrk dev` on a real terminal: the alternate screen, keys, redraws; everything restored at the end. */
 import type { ReadStream, WriteStream } from 'node:tty'
-import { addLine, drawView, EMPTY_VIEW, pressKey, SMALLEST, type View } from './panes-view.ts'
+import { emptyView, reduce, render, SMALLEST, type ViewEvent } from './panes-view.ts'
 import type { Screen } from './render.ts'
 
 export type Panes = Screen & {
-  /** Gives the terminal back, then shows what was said last on the ordinary screen. */
+  /** Gives the terminal back, then shows what each source said last on the ordinary screen. */
   readonly close: () => void
 }
 
-const ENTER = '\x1b[?1049h\x1b[?25l'
-const LEAVE = '\x1b[?25h\x1b[?1049l'
-const REDRAW_MS = 33
-const REMEMBERED = 500
-
-/** Whether `output` can show panes. */
-export function holdsPanes(output: WriteStream): boolean {
-  const large = output.rows >= SMALLEST.rows && output.columns >= SMALLEST.columns
-  return output.isTTY === true && large && process.env.TERM !== 'dumb'
+/** Whether `output`, a terminal of type `term` (the TERM of its user), can show panes. */
+export function holdsPanes(
+  { isTTY, rows, columns }: Pick<WriteStream, 'isTTY' | 'rows' | 'columns'>,
+  term: string | undefined,
+): boolean {
+  const large = rows >= SMALLEST.rows && columns >= SMALLEST.columns
+  return isTTY === true && large && term !== undefined && term !== '' && term !== 'dumb'
 }
 
-/** `after` shows lines on the ordinary screen once the panes are gone; `quit` hears `q` and Ctrl-C. */
+/** `after` shows lines once the panes are gone; `quit` hears `q`, Ctrl-C and a terminal that hung up, maybe repeatedly. */
 export function openPanes(input: ReadStream, output: WriteStream, after: Screen, quit: () => void): Panes {
-  let view: View = EMPTY_VIEW
+  const size = () => ({ rows: output.rows, columns: output.columns })
+  let view = emptyView(size())
   let redraw: NodeJS.Timeout | null = null
   let open = true
-  const said: [source: string, text: string][] = []
+  let count = 0
+  const said = new Map<string, { at: number; text: string }[]>()
 
   function draw(): void {
     redraw = null
-    if (!open) return
-    const lines = drawView(view, { rows: output.rows, columns: output.columns })
-    output.write(`\x1b[H${lines.join('\r\n')}`)
+    output.write(render(view))
   }
-  function change(next: View): void {
-    view = next
+  function happen(event: ViewEvent): void {
+    view = reduce(view, event)
     redraw ??= setTimeout(draw, REDRAW_MS)
   }
+  function line(source: string, text: string): void {
+    if (!open) return after.line(source, text)
+    for (const part of text.split('\n')) {
+      const own = said.get(source) ?? []
+      said.set(source, own)
+      own.push({ at: count++, text: part })
+      if (own.length > REMEMBERED) own.shift()
+      happen({ type: 'line', source, text: part })
+    }
+  }
   function type(bytes: Buffer): void {
-    const key = bytes.toString('latin1')
-    if (key === 'q' || key === '\x03') quit()
-    else change(pressKey(view, key))
+    // Keys that are held or typed fast come several in a piece.
+    for (const [key] of bytes.toString('latin1').matchAll(KEY)) {
+      if (key !== 'q' && key !== '\x03') {
+        happen({ type: 'key', key })
+        continue
+      }
+      line('worker', 'stopping')
+      quit()
+    }
   }
   function resized(): void {
-    output.write('\x1b[2J')
-    change(view)
+    happen({ type: 'resize', size: size() })
   }
   function close(): void {
     if (!open) return
@@ -54,23 +67,25 @@ export function openPanes(input: ReadStream, output: WriteStream, after: Screen,
     output.off('resize', resized)
     process.off('exit', close)
     output.write(LEAVE)
-    for (const [source, text] of said) after.line(source, text)
+    const last = [...said].flatMap(([source, lines]) => lines.map(({ at, text }) => ({ at, source, text })))
+    for (const { source, text } of last.sort((a, b) => a.at - b.at)) after.line(source, text)
   }
 
   output.write(ENTER)
+  // A terminal that hung up reads as an error or as an end; the error listener stays for what `close` meets.
+  input.on('error', quit).on('end', quit)
   input.setRawMode(true)
   input.on('data', type).resume()
   output.on('resize', resized)
-  process.on('exit', close)
-  return {
-    line: (source, text) => {
-      if (!open) return after.line(source, text)
-      for (const part of text.split('\n')) {
-        said.push([source, part])
-        if (said.length > REMEMBERED) said.shift()
-        change(addLine(view, source, part))
-      }
-    },
-    close,
-  }
+  process.on('exit', close) // an exception that nobody catches, too
+  return { line, close }
 }
+
+/** Alternate screen, no cursor, no wrapping. */
+const ENTER = '\x1b[?1049h\x1b[?25l\x1b[?7l'
+const LEAVE = '\x1b[?7h\x1b[?25h\x1b[?1049l'
+/** An arrow (with or without application mode), any other escape sequence of one key, or one byte. */
+const KEY = /\x1b[[O][0-9;]*[A-Za-z~]|[\s\S]/g
+const REDRAW_MS = 33
+/** Lines a source that are shown again after `close`. */
+const REMEMBERED = 100

@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { fitCells } from '../../src/cli/cells.ts'
+import { holdsPanes } from '../../src/cli/panes.ts'
 import { emptyView, layout, reduce, render, type View } from '../../src/cli/panes-view.ts'
 
 const SIZE = { rows: 12, columns: 40 }
@@ -105,47 +106,49 @@ test('memory is bounded, in lines and in their length', () => {
   assert.equal(view.panes[1]?.lines.at(-1)?.length, 1_000)
 })
 
+/** What the frames hold once the agent has ended and its span was shown. */
+const SHOWN = ['ended with status 0', 'tokens']
+
+type Setting = { options?: readonly string[]; child?: string }
+type Step = readonly [texts: readonly string[], python: string]
+
 /**
- * `clrk dev` with the example and `options` on a terminal of its own (12 x 60, and larger later); when it shows the
- * agent's end, `act` happens: Python, with `pid` and `fd`.
+ * `clrk dev` with the example and `options` on a terminal of its own (24 x 80). Each of `steps` is done when the strings
+ * in it have been written, later than the step before: Python, with `pid` and `fd`. `child`: Python, in the
+ * child before it becomes `clrk`.
  */
-function devOnTerminal(t: TestContext, options: string[], act: string) {
+function devOnTerminal(t: TestContext, { options = [], child = '' }: Setting, ...steps: Step[]) {
   const state = mkdtempSync(join(tmpdir(), 'panes-'))
   t.after(() => rmSync(state, { recursive: true, force: true }))
   const root = resolve(import.meta.dirname, '../..')
-  const command = [
-    'sh',
-    `${root}/src/clrk`,
-    'dev',
-    `${root}/examples/echo-bot`,
-    '--mock-provider',
-    '--state',
-    state,
-    ...options,
-  ]
+  const example = [`${root}/examples/echo-bot`, '--mock-provider', '--state', state]
   const program = `import fcntl, json, os, pty, signal, struct, sys, termios
 def size(fd, rows, columns): fcntl.ioctl(fd, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+steps, child, command = json.loads(sys.argv[1])
 pid, fd = pty.fork()
 if pid == 0:
-    size(0, 12, 60)
+    size(0, 24, 80)
     os.environ.update(TERM="xterm", NO_COLOR="1")
-    command = json.loads(sys.argv[1])
+    exec(child)
     os.execvp(command[0], command)
+signal.signal(signal.SIGTERM, lambda *_: (os.kill(pid, signal.SIGTERM), sys.exit("no more came")))
 before = termios.tcgetattr(fd)
-out, acted, raw = b"", False, False
+out, since, raw = "", 0, False
 while fd is not None:
     try: chunk = os.read(fd, 65536)
     except OSError: break
     if not chunk: break
-    out += chunk
-    if not acted and b"ended with status" in out and b"tokens" in out:
-        acted, raw = True, termios.tcgetattr(fd) != before
-        ${act}
+    out += chunk.decode("utf8", "replace")
+    raw = raw or termios.tcgetattr(fd) != before
+    if steps and all(text in out[since:] for text in steps[0][0]):
+        since = len(out)
+        exec(steps.pop(0)[1])
 restored = fd is None or termios.tcgetattr(fd) == before
 _, status = os.waitpid(pid, 0)
-print(json.dumps([os.waitstatus_to_exitcode(status), raw, restored, out.decode("utf8", "replace")]))
+print(json.dumps([os.waitstatus_to_exitcode(status), raw, restored, out]))
 `
-  const python = spawnSync('python3', ['-c', program, JSON.stringify(command)], { encoding: 'utf8', timeout: 60_000 })
+  const input = JSON.stringify([steps, child, ['sh', `${root}/src/clrk`, 'dev', ...example, ...options]])
+  const python = spawnSync('python3', ['-c', program, input], { encoding: 'utf8', timeout: 60_000 })
   assert.equal(python.status, 0, python.stderr)
   const [status, raw, restored, output]: [number, boolean, boolean, string] = JSON.parse(python.stdout)
   const [frames = '', after = ''] = output.split('\x1b[?7h\x1b[?25h\x1b[?1049l')
@@ -166,21 +169,62 @@ function processesOf(state: string): string[] {
     .filter(line => line.includes(state))
 }
 
-for (const [ending, options, act, status] of [
-  ['q', [], 'os.write(fd, b"jjq")', 0],
-  ['Ctrl-C', [], 'os.write(fd, b"\\x03")', 0],
-  ['SIGTERM', [], 'os.kill(pid, signal.SIGTERM)', 0],
-  ['the end of its tasks', ['--once'], 'pass', 0],
-  ['the worker’s refusal', ['--secret', 'anthropic-key=HOME'], 'pass', 1],
+for (const [ending, options, act] of [
+  ['q, also in a piece with other keys', [], 'os.write(fd, b"\\x1b[Ajq")'],
+  ['Ctrl-C', [], 'os.write(fd, b"\\x03")'],
+  ['SIGTERM', [], 'os.kill(pid, signal.SIGTERM)'],
+  ['the end of its tasks', ['--once'], 'pass'],
 ] as const) {
   test(`panes on a terminal, which is as before after ${ending}`, t => {
-    const ended = devOnTerminal(t, [...options], act)
-    assert.deepEqual([ended.status, ended.restored, ended.running], [status, true, []], ended.after)
-    console.log(JSON.stringify(ended))
+    const { status, raw, restored, frames, after, running } = devOnTerminal(t, { options }, [SHOWN, act])
+    assert.deepEqual([status, raw, restored, running], [0, true, true, []], after)
+    assert.ok(frames.startsWith('\x1b[?1049h\x1b[?25l\x1b[?7l\x1b[1;1H\x1b[K\x1b[7m> worker (1)'), frames)
+    assert.match(frames, /\x1b\[7m {2}echo-bot \(\d+\).*\x1b\[7m {2}otel-traces \(\d+\).*\x1b\[7m {2}otel-logs \(\d+\)/)
+    assert.match(after, /^worker {7}echo-bot ended with status 0\r$/m)
+    assert.match(after, /^echo-bot {5}answer: /m)
   })
 }
 
-test('a terminal that hangs up ends everything in order', t => {
-  const { status, running } = devOnTerminal(t, [], 'os.close(fd); fd = None')
-  assert.deepEqual([status, running], [0, []])
+test('the frame follows the window', t => {
+  const larger: Step = [SHOWN, 'size(fd, 30, 100)']
+  const small: Step = [['\x1b[30;1H'], 'size(fd, 4, 10)']
+  const { status, frames } = devOnTerminal(t, {}, larger, small, [['> worker …'], 'os.write(fd, b"q")'])
+  assert.equal(status, 0)
+  assert.match(frames, /\x1b\[30;1H\x1b\[K {100}\x1b\[1;1H\x1b\[K\x1b\[7m> worker …\x1b\[0m/)
+})
+
+test('an error is read on the ordinary screen', t => {
+  const directory = mkdtempSync(join(tmpdir(), 'panes-'))
+  t.after(() => rmSync(directory, { recursive: true, force: true }))
+  const broken = join(directory, 'broken.yaml')
+  writeFileSync(
+    broken,
+    'apiVersion: clrk.apoxy.dev/v1alpha1\nkind: EgressGateway\nmetadata: {name: x}\nspec: {nonsense: 1}\n',
+  )
+  const { status, restored, after, running } = devOnTerminal(t, { options: ['-f', broken] })
+  assert.deepEqual([status, restored, running], [1, true, []], after)
+  assert.match(after, /\nclrk: .*broken\.yaml/)
+})
+
+for (const [how, child] of [
+  ['with SIGHUP', ''],
+  // Another session's terminal: only reading it tells.
+  ['without SIGHUP', 'signal.signal(signal.SIGHUP, signal.SIG_IGN); fcntl.ioctl(0, termios.TIOCNOTTY)'],
+] as const) {
+  test(`a terminal that hangs up ends everything in order (${how})`, t => {
+    const { status, running } = devOnTerminal(t, { child }, [SHOWN, 'os.close(fd); fd = None'])
+    assert.deepEqual([status, running], [0, []])
+  })
+}
+
+test('no panes where they are not wanted or do not fit', t => {
+  const terminal = { isTTY: true, rows: 10, columns: 40 }
+  assert.equal(holdsPanes(terminal, 'xterm'), true)
+  assert.equal(holdsPanes({ ...terminal, rows: 9 }, 'xterm'), false)
+  assert.equal(holdsPanes({ ...terminal, columns: 39 }, 'xterm'), false)
+  for (const term of ['dumb', '', undefined]) assert.equal(holdsPanes(terminal, term), false)
+  const { status, raw, frames } = devOnTerminal(t, { options: ['--no-panes', '--once'] })
+  assert.deepEqual([status, raw], [0, false])
+  assert.doesNotMatch(frames, /\x1b/)
+  assert.match(frames, /^worker {7}echo-bot ended with status 0\r$/m)
 })
