@@ -20,8 +20,16 @@ export function attachedStreams(connection: Duplex, kind: 'pipes' | 'terminal'):
   const stdin = new Writable({
     write: (chunk: Buffer, _encoding, done) => void connection.write(chunk, () => done()),
     final: done => {
-      if (kind === 'terminal') connection.write(END_OF_FILE, () => done())
-      else connection.end(() => done())
+      if (connection.destroyed) return done()
+      // A connection that is destroyed meanwhile calls nobody back.
+      let settled = false
+      const settle = () => {
+        if (!settled) done()
+        settled = true
+      }
+      connection.once('close', settle)
+      if (kind === 'terminal') connection.write(END_OF_FILE, settle)
+      else connection.end(settle)
     },
   })
   if (kind === 'terminal') {

@@ -89,7 +89,8 @@ for (const [name, { files, read }] of Object.entries(LAYOUTS)) {
 test('an image with no trust store at all, without a shell: the variables point at what is there', async () => {
   const image = await imageOf({})
   assert.deepEqual(await runtime.roots(image), { bundles: [], certs: null, keystores: [] })
-  assert.match(await seenInside(image, 'cat $SSL_CERT_FILE'), /(BEGIN CERTIFICATE[\s\S]*){50}/)
+  const bundle = await seenInside(image, 'cat $SSL_CERT_FILE')
+  assert.ok(bundle.split('BEGIN CERTIFICATE').length > 50)
   assert.equal(await seenInside(image, 'cat $NODE_EXTRA_CA_CERTS'), authority.certificatePem)
 })
 
