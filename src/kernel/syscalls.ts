@@ -168,7 +168,10 @@ export function connectNowhere(family: 4 | 6): void {
   }
 }
 
-/** Takes one waiting connection off a listening socket, closes it, and tells where it was going. */
+/**
+ * Takes one waiting connection off a listening socket, closes it, and tells where it was going. Throws with code EAGAIN
+ * where none waits.
+ */
 export function takeConnection(listener: number): { address: string; port: number } | null {
   const fd = check('accept4', call.accept(listener, null, null, SOCK_CLOEXEC))
   try {

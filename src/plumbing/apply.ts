@@ -52,11 +52,41 @@ function runStep(netns: number, { argv: [program, ...args], stdin }: Step): Prom
 export function proveRedirect(netns: number, listener: number): void {
   for (const family of [4, 6] as const) {
     try {
-      insideNetworkNamespace(netns, () => connectNowhere(family))
+      connectThrough(netns, family)
       if (takeConnection(listener)?.port !== 443) throw new Error('the destination was lost')
+      dropWaiting(listener)
     } catch (error) {
       const reason = `IPv${family} is not redirected: ${messageOf(error)}`
       throw clrkError('CLRK_PLUMBING_FAILED', { step: 'self-test', reason })
     }
   }
 }
+
+/** A connect() with a time limit is not restarted after a signal (signal(7)), and a child may end at any moment. */
+function connectThrough(netns: number, family: 4 | 6): void {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return insideNetworkNamespace(netns, () => connectNowhere(family))
+    } catch (error) {
+      if (codeOf(error) !== 'EINTR' || attempt === ATTEMPTS) throw error
+    }
+  }
+}
+
+/** Connections of interrupted attempts: a shard must not take them for the agent's. */
+function dropWaiting(listener: number): void {
+  for (;;) {
+    try {
+      takeConnection(listener)
+    } catch (error) {
+      if (codeOf(error) === 'EAGAIN') return
+      throw error
+    }
+  }
+}
+
+function codeOf(error: unknown): unknown {
+  return error instanceof Error && 'code' in error ? error.code : null
+}
+
+const ATTEMPTS = 100

@@ -5,7 +5,7 @@ import { text } from 'node:stream/consumers'
 import { test } from 'node:test'
 import { clrkError } from '../../src/errors.ts'
 import { takeConnection } from '../../src/kernel/syscalls.ts'
-import { applyPlumbing } from '../../src/plumbing/apply.ts'
+import { applyPlumbing, proveRedirect } from '../../src/plumbing/apply.ts'
 import { type PlumbedNamespace, plumbNamespace } from '../../src/plumbing/netns.ts'
 
 async function plumbed(t: { after: (end: () => void) => void }): Promise<PlumbedNamespace> {
@@ -159,4 +159,13 @@ test('closing it cuts off what is still inside', async () => {
   namespace.close()
   child.stdin.end('\n')
   assert.equal(await output, '1\nConnectionRefusedError\n')
+})
+
+test('a signal in the middle of the self-test changes nothing', async t => {
+  const namespace = await plumbed(t)
+  // Children that end all the time: each end is a SIGCHLD for this process.
+  const children = Array.from({ length: 40 }, () => spawn('true', { stdio: 'ignore' }))
+  for (let round = 0; round < 200; round++) proveRedirect(namespace.netns, namespace.sockets[0])
+  assert.throws(() => takeConnection(namespace.sockets[0]), { code: 'EAGAIN' })
+  await Promise.all(children.map(child => child.exitCode ?? once(child, 'exit')))
 })
