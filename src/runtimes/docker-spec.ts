@@ -54,7 +54,7 @@ export function pauseContainer(
       ReadonlyRootfs: true,
       Memory: PAUSE_BYTES,
       MemorySwap: PAUSE_BYTES,
-      PidsLimit: 4,
+      PidsLimit: 32, // runc's init is a Go program and dies where it cannot have its threads
     },
   }
 }

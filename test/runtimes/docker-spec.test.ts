@@ -83,7 +83,7 @@ test('the pause container', () => {
       ReadonlyRootfs: true,
       Memory: 16_777_216,
       MemorySwap: 16_777_216,
-      PidsLimit: 4,
+      PidsLimit: 32,
     },
   })
 })
