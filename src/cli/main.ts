@@ -7,6 +7,8 @@ import { printable } from './render.ts'
 
 const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   dev: async () => (await import('./dev.ts')).dev,
+  doctor: async () => (await import('./doctor.ts')).doctor,
+  image: async () => (await import('./image.ts')).image,
   run: async () => (await import('./run.ts')).run,
   secret: async () => (await import('./secret.ts')).secret,
   status: async () => (await import('./status.ts')).status,
@@ -18,6 +20,8 @@ const HELP = `clrk runs any agent unmodified, in a sandbox that holds no keys an
   clrk run -- COMMAND…     run a program in a sandbox of its own
   clrk secret set NAME …   set or rotate a secret of the running worker
   clrk status              what the running worker hosts
+  clrk doctor              what this machine lacks for each runtime
+  clrk image check IMAGE   what an image lacks for an agent
   clrk COMMAND --help      the options of a command
   clrk --version
 

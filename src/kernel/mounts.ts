@@ -39,6 +39,21 @@ export function mountDescriptor(
   target: string,
   { readOnly, idmap }: { readonly readOnly: boolean; readonly idmap: number | null },
 ): void {
+  const tree = cloneTree(descriptor, { readOnly, idmap })
+  try {
+    check('move_mount', call.moveMount(SYS_move_mount, tree, '', AT_FDCWD, target, MOVE_MOUNT_F_EMPTY_PATH))
+  } finally {
+    closeSync(tree)
+  }
+}
+
+/** Throws as `mountDescriptor` does where the file system cannot map owners; mounts nothing anywhere. */
+export function proveIdmap(descriptor: number, idmap: number): void {
+  closeSync(cloneTree(descriptor, { readOnly: false, idmap }))
+}
+
+/** A mount that is nowhere yet, by descriptor: it goes with its last one. */
+function cloneTree(descriptor: number, { readOnly, idmap }: { readOnly: boolean; idmap: number | null }): number {
   const tree = check(
     'open_tree',
     call.openTree(SYS_open_tree, descriptor, '', AT_EMPTY_PATH | OPEN_TREE_CLONE | O_CLOEXEC),
@@ -50,9 +65,10 @@ export function mountDescriptor(
     attributes.writeBigUInt64LE(BigInt(MS_PRIVATE), 16)
     attributes.writeBigUInt64LE(BigInt(idmap ?? 0), 24)
     check('mount_setattr', call.setAttributes(SYS_mount_setattr, tree, '', AT_EMPTY_PATH, attributes, 32))
-    check('move_mount', call.moveMount(SYS_move_mount, tree, '', AT_FDCWD, target, MOVE_MOUNT_F_EMPTY_PATH))
-  } finally {
+    return tree
+  } catch (error) {
     closeSync(tree)
+    throw error
   }
 }
 

@@ -3,9 +3,9 @@ import { randomBytes } from 'node:crypto'
 import { IncomingMessage } from 'node:http'
 import { Readable } from 'node:stream'
 import type { Container } from 'dockerode'
-import type { ArchiveSource } from '../trust/image-archive.ts'
+import { type ArchiveSource, type Kind, readEntries } from '../trust/image-walk.ts'
 import type { DockerEngine } from './docker-engine.ts'
-import { ask, statusOf } from './docker-errors.ts'
+import { ask, engineWords, statusOf } from './docker-errors.ts'
 import { removeContainer } from './docker-pod.ts'
 import { containerName, LABELS } from './docker-spec.ts'
 import type { ImageFacts } from './image-runtime.ts'
@@ -20,6 +20,7 @@ export async function withImageFiles<T>(
   const sandbox = `roots-${randomBytes(5).toString('hex')}`
   const request = engine.docker.createContainer({
     ...{ name: containerName(engine.stateId, sandbox, 'agent'), Image: image.id, Cmd: ['never started'] },
+    User: '0:0', // Podman looks for the image's own also where nothing is started
     Labels: { [LABELS.state]: engine.stateId, [LABELS.sandbox]: sandbox, [LABELS.role]: 'agent' },
     HostConfig: { NetworkMode: 'none', LogConfig: { Type: 'none', Config: {} } },
   })
@@ -32,29 +33,55 @@ export async function withImageFiles<T>(
 }
 
 function filesOf({ socket }: DockerEngine, container: Container): ArchiveSource {
-  return {
+  const read: ArchiveSource['read'] = async path => {
+    const stream = await ask(socket, `reading ${path} of the image`, container.getArchive({ path }))
+    if (!(stream instanceof Readable)) throw new Error('the engine gave no archive')
+    return stream
+  }
+  const source: ArchiveSource = {
     kind: async path => {
       const request = container.infoArchive({ path })
-      const isMissing = await request.then(
-        () => false,
-        error => statusOf(error) === 404,
-      )
-      return isMissing ? null : kindIn(await ask(socket, `looking at ${path} of the image`, request))
+      const status = await request.then(() => 200, statusOf)
+      if (status === 404 || (status === 500 && (await isCircle(container, path)))) return null
+      return kindOf(statIn(await ask(socket, `looking at ${path} of the image`, request)))
     },
-    read: async path => {
-      const stream = await ask(socket, `reading ${path} of the image`, container.getArchive({ path }))
-      if (!(stream instanceof Readable)) throw new Error('the engine gave no archive')
-      return stream
+    target: async path => {
+      let target: string | null = null
+      await readEntries(source, path, async ({ header }) => {
+        if (header.type === 'symlink') target = header.linkname
+        return 'enough'
+      })
+      if (target !== null) return target
+      // Podman's archive is of what the link leads to.
+      return statIn(await ask(socket, `looking at ${path} of the image`, container.infoArchive({ path }))).linkTarget
     },
+    read,
   }
+  return source
 }
 
-/** X-Docker-Container-Path-Stat: base64 of JSON whose `mode` is Go's fs.FileMode. */
-function kindIn(answer: unknown): Awaited<ReturnType<ArchiveSource['kind']>> {
+/** Docker looks where a link leads. An answer to HEAD has no words, so the same is asked where one has. */
+async function isCircle(container: Container, path: string): Promise<boolean> {
+  return container.getArchive({ path }).then(
+    stream => {
+      if (stream instanceof Readable) stream.destroy()
+      return false
+    },
+    error => /too many (links|levels of symbolic links)/.test(engineWords(error)),
+  )
+}
+
+/** X-Docker-Container-Path-Stat: base64 of JSON. `mode` is Go's fs.FileMode. */
+type PathStat = { readonly mode: number; readonly linkTarget: string }
+
+function statIn(answer: unknown): PathStat {
   if (!(answer instanceof IncomingMessage)) throw new Error('the engine gave no answer')
   answer.resume()
   const header = String(answer.headers['x-docker-container-path-stat'])
-  const { mode }: { readonly mode: number } = JSON.parse(Buffer.from(header, 'base64').toString())
+  return JSON.parse(Buffer.from(header, 'base64').toString())
+}
+
+function kindOf({ mode }: PathStat): Kind {
   const has = (bit: number) => Math.floor(mode / bit) % 2 === 1
   if (has(2 ** 31)) return 'directory'
   if (has(2 ** 27)) return 'link'

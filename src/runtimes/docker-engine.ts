@@ -1,6 +1,6 @@
 /** An engine that was found to be usable, and what every sandbox on it has in common. */
 import { createHash } from 'node:crypto'
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { chmodSync, existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 import { Readable } from 'node:stream'
@@ -8,7 +8,7 @@ import type Docker from 'dockerode'
 import { pack } from 'tar-stream'
 import { ask, statusOf } from './docker-errors.ts'
 import { type ContainerEvents, createContainerEvents } from './docker-events.ts'
-import type { EngineSetting } from './docker-spec.ts'
+import { type EngineSetting, NAMESERVER } from './docker-spec.ts'
 import { SECCOMP_PROFILE } from './seccomp.ts'
 import { seccompJson } from './seccomp-json.ts'
 import { staticProgram } from './static-programs.ts'
@@ -45,8 +45,11 @@ export function createDockerEngine(
       stateId,
       pauseImage: await pauseImage(docker, socket, pause),
       init,
-      seccomp: options.kind === 'docker' ? seccomp : asFile(seccomp, directory),
-      openFiles: Math.min(65_536, hardOpenFiles()),
+      // Podman's API takes the profile as a path only.
+      seccomp: options.kind === 'docker' ? seccomp : asFile('seccomp', seccomp, directory),
+      resolvConf: asFile('resolv.conf', `nameserver ${NAMESERVER}\n`, directory),
+      openFiles: Math.min(65_536, hardLimit('open files') ?? 65_536),
+      processes: hardLimit('processes') ?? -1,
     }
   }
 
@@ -59,43 +62,46 @@ export function createDockerEngine(
   }
 }
 
-/** The image that holds the pause program and nothing else, named by its digest; imported where it is missing. */
+/** Id of the image that holds the pause program and nothing else, named by its digest; imported where it is missing. */
 async function pauseImage(docker: Docker, socket: string, program: string): Promise<string> {
   const bytes = readFileSync(program)
-  const [repo, tag] = ['clrk-pause', createHash('sha256').update(bytes).digest('hex').slice(0, 16)]
-  const name = `${repo}:${tag}`
-  const found = docker.getImage(name).inspect()
-  const isThere = await found.then(
-    () => true,
-    error => statusOf(error) !== 404,
+  // Podman ignores the tag of an import, and takes a name without a host for one of a registry's.
+  const repo = `localhost/clrk-pause-${createHash('sha256').update(bytes).digest('hex').slice(0, 16)}`
+  const inspect = () => docker.getImage(`${repo}:latest`).inspect()
+  const step = 'looking for the pause image'
+  const found = inspect()
+  const isMissing = await found.then(
+    () => false,
+    error => statusOf(error) === 404,
   )
-  if (isThere) {
-    await ask(socket, 'looking for the pause image', found)
-    return name
-  }
+  if (!isMissing) return (await ask(socket, step, found)).Id
   const archive = pack()
   archive.entry({ name: 'pause', mode: 0o755 }, bytes)
   archive.finalize()
-  const importing = docker.importImage(Readable.from(archive), { repo, tag }).then(async answer => {
+  const importing = docker.importImage(Readable.from(archive), { repo, tag: 'latest' }).then(async answer => {
     for await (const _line of answer);
   })
   await ask(socket, 'importing the pause image', importing)
-  return name
+  return (await ask(socket, step, inspect())).Id
 }
 
-/** Podman's API takes the profile as a path only. */
-function asFile(text: string, directory: string): string {
+/** A file of that text, named by its digest, which any uid may read. */
+function asFile(name: string, text: string, directory: string): string {
   const digest = createHash('sha256').update(text).digest('hex').slice(0, 16)
-  const path = join(directory, `seccomp-${digest}.json`)
+  const path = join(directory, `${name}-${digest}`)
+  if (existsSync(path)) return path
   mkdirSync(directory, { recursive: true })
-  writeFileSync(path, text)
+  const unfinished = `${path}.${process.pid}`
+  writeFileSync(unfinished, text)
+  chmodSync(unfinished, 0o644) // whatever the umask
+  renameSync(unfinished, path)
   return path
 }
 
-/** Of this process; a runtime cannot give a container more than the engine has, which is usually the same. */
-function hardOpenFiles(): number {
-  const hard = /^Max open files +\S+ +(\d+)/m.exec(readFileSync('/proc/self/limits', 'utf8'))?.[1]
-  return hard === undefined ? 65_536 : Number(hard)
+/** Of this process, null for none; a runtime cannot give a container more than the engine has, usually the same. */
+function hardLimit(name: string): number | null {
+  const hard = new RegExp(`^Max ${name} +\\S+ +(\\d+)`, 'm').exec(readFileSync('/proc/self/limits', 'utf8'))?.[1]
+  return hard === undefined ? null : Number(hard)
 }
 
 function createLimit(most: number): DockerEngine['starting'] {

@@ -31,6 +31,17 @@ export async function findImage(
   return factsOf(reference, pulled)
 }
 
+/** As `ImageRuntime.layers`. */
+export async function layersOf(
+  { docker, engine }: Pick<ImageSource, 'docker' | 'engine'>,
+  { id, reference }: ImageFacts,
+): Promise<readonly number[]> {
+  const request: Promise<readonly { readonly Size: number }[]> = docker.getImage(id).history()
+  const history = await ask(engine, `looking at the layers of ${reference}`, request)
+  const sizes = history.map(({ Size }) => Size)
+  return sizes.filter(bytes => bytes > 0).reverse()
+}
+
 async function inspect({ docker, engine }: ImageSource, reference: string): Promise<ImageInspectInfo | null> {
   const request = docker.getImage(reference).inspect()
   try {

@@ -64,9 +64,7 @@ async function run(
   await watch(pause, 'die', 'namespace-gone')
   await watch(container.id, 'pause', 'paused-from-outside')
 
-  const options = { stream: true, stdin: true, stdout: true, stderr: true, hijack: true }
-  const connection = await ask(engine.socket, 'attaching to it', container.attach(options))
-  if (!(connection instanceof Duplex)) throw new Error('the engine gave no stream')
+  const connection = await ask(engine.socket, 'attaching to it', attach(engine, container))
   undo.push(() => connection.destroy())
   const streams = attachedStreams(connection, spec.stdio.kind)
   const waiting = await ask(engine.socket, 'waiting for its end', nextExit(engine, container))
@@ -80,14 +78,19 @@ async function run(
     isOver = true
     return { ...exitOf(end.status), reason: end.reason ?? reason }
   })
+  const endBy = async (signal: string) => {
+    await container.kill({ signal }).catch(() => {}) // what follows ends it anyway
+    const patience = new AbortController()
+    const grace = sleep(LIMITS.stopGraceMs, null, { signal: patience.signal }).catch(() => {})
+    await Promise.race([exited, grace])
+    patience.abort()
+  }
   let stopped: Promise<void> | null = null
   const stop = async () => {
     if (!isOver) {
-      await container.kill({ signal: spec.image.stopSignal }).catch(() => {}) // what follows ends it anyway
-      const patience = new AbortController()
-      const grace = sleep(LIMITS.stopGraceMs, null, { signal: patience.signal }).catch(() => {})
-      await Promise.race([exited, grace])
-      patience.abort()
+      await endBy(spec.image.stopSignal)
+      // Not by removing it: Podman then tells no status.
+      if (!isOver) await endBy('SIGKILL')
     }
     await close()
     await exited
@@ -110,23 +113,40 @@ async function run(
 }
 
 /**
+ * Not dockerode's `attach`: it sends its options as a body besides, and Podman takes that for the agent's input. An
+ * empty body makes it send the head at once.
+ */
+async function attach(engine: DockerEngine, container: Container): Promise<Duplex> {
+  const connection = await dial(engine, {
+    ...{ path: `/containers/${container.id}/attach?`, method: 'POST', isStream: true, hijack: true },
+    options: { _query: { stream: true, stdin: true, stdout: true, stderr: true } },
+    file: Buffer.alloc(0),
+    statusCodes: { 200: true, 404: 'no such container', 500: 'server error' },
+  })
+  if (!(connection instanceof Duplex)) throw new Error('the engine gave no stream')
+  return connection
+}
+
+/**
  * Asks for the next exit of a container that has not been started; resolves when the engine has taken note, to what
  * gives the exit status. (Asked afterwards, or by dockerode's `wait`, a quick end could come first and be lost.)
  */
-function nextExit(engine: DockerEngine, container: Container): Promise<{ readonly status: Promise<number> }> {
+async function nextExit(engine: DockerEngine, container: Container): Promise<{ readonly status: Promise<number> }> {
+  const answer = await dial(engine, {
+    ...{ path: `/containers/${container.id}/wait?`, method: 'POST', isStream: true },
+    options: { _query: { condition: 'next-exit' }, _body: {} },
+    statusCodes: { 200: true, 404: 'no such container', 500: 'server error' },
+  })
+  const status = statusIn(answer as Readable)
+  status.catch(() => {}) // the engine is gone: whoever awaits it is told
+  return { status }
+}
+
+function dial({ docker }: DockerEngine, request: Parameters<typeof docker.modem.dial>[0]): Promise<unknown> {
   return new Promise((resolve, reject) => {
-    const request = {
-      ...{ path: `/containers/${container.id}/wait?`, method: 'POST', isStream: true },
-      options: { _query: { condition: 'next-exit' }, _body: {} },
-      statusCodes: { 200: true, 404: 'no such container', 500: 'server error' },
-    }
-    engine.docker.modem.dial(request, (error: unknown, answer: unknown) => {
-      if (error !== null) reject(error)
-      else {
-        const status = statusIn(answer as Readable)
-        status.catch(() => {}) // the engine is gone: whoever awaits it is told
-        resolve({ status })
-      }
+    docker.modem.dial(request, (error: unknown, answer: unknown) => {
+      if (error === null) resolve(answer)
+      else reject(error)
     })
   })
 }

@@ -16,10 +16,14 @@ export type EngineSetting = {
   readonly pauseImage: string
   /** Host path of the static program of images/init. */
   readonly init: string
+  /** Host path of the agent's resolv.conf: engines differ in what they make, and an agent could fill theirs. */
+  readonly resolvConf: string
   /** The value of `seccomp=`: JSON for Docker, the path of a file for Podman. */
   readonly seccomp: string
   /** Open files of one process; not above the engine's own hard limit. */
   readonly openFiles: number
+  /** Processes of one uid, -1 for no limit; said because Podman's own default may be more than it has itself. */
+  readonly processes: number
 }
 
 export const LABELS = {
@@ -128,7 +132,11 @@ function userOf({ image, user, workspace }: ImageSandboxSpec, owner: { uid: numb
 
 /** Parents come before what lies in them, so that nothing is mounted over and hidden. */
 function mounts(setting: EngineSetting, { trust, workspace }: ImageSandboxSpec): NonNullable<HostConfig['Mounts']> {
-  const readOnly = [{ source: setting.init, target: INIT_PATH }, ...trust.binds].map(({ source, target }) => ({
+  const own = [
+    { source: setting.init, target: INIT_PATH },
+    { source: setting.resolvConf, target: '/etc/resolv.conf' },
+  ]
+  const readOnly = [...own, ...trust.binds].map(({ source, target }) => ({
     ...{ Type: 'bind' as const, Source: source, Target: posix.normalize(target), ReadOnly: true },
     ...{ BindOptions: { Propagation: 'rprivate' as const } },
   }))
@@ -147,7 +155,7 @@ function depth(path: string): number {
 }
 
 /** What an agent may not, by whatever image it comes (DESIGN.md, Privileges). */
-function confinement({ seccomp, openFiles }: EngineSetting): HostConfig {
+function confinement({ seccomp, openFiles, processes }: EngineSetting): HostConfig {
   return {
     CapDrop: ['ALL'],
     SecurityOpt: ['no-new-privileges', `seccomp=${seccomp}`],
@@ -160,6 +168,7 @@ function confinement({ seccomp, openFiles }: EngineSetting): HostConfig {
     LogConfig: { Type: 'none', Config: {} }, // what an agent prints goes to its reader and not onto the disk
     Ulimits: [
       { Name: 'nofile', Soft: openFiles, Hard: openFiles },
+      { Name: 'nproc', Soft: processes, Hard: processes },
       { Name: 'core', Soft: 0, Hard: 0 },
     ],
   }
@@ -172,7 +181,7 @@ function ownLabels({ stateId }: EngineSetting, sandbox: string, role: 'pause' | 
 /** Where the agent's container has images/init. */
 const INIT_PATH = '/run/clrk/init'
 /** Any address would do: port 53 is redirected to the sandbox's responder wherever it is sent. */
-const NAMESERVER = '198.18.0.53'
+export const NAMESERVER = '198.18.0.53'
 /** The engine refuses less than 6 MiB. */
 const PAUSE_BYTES = 16 * 2 ** 20
 const MINIMUM_NANO_CPUS = 10_000_000

@@ -5,7 +5,7 @@ import { readImageRoots } from '../trust/image-archive.ts'
 import { withImageFiles } from './docker-archive.ts'
 import type { DockerEngine } from './docker-engine.ts'
 import { ask } from './docker-errors.ts'
-import { findImage } from './docker-image.ts'
+import { findImage, layersOf } from './docker-image.ts'
 import { pausePid, preparePod, removeContainer } from './docker-pod.ts'
 import { startAgent } from './docker-sandbox.ts'
 import { containerName, LABELS } from './docker-spec.ts'
@@ -43,6 +43,8 @@ export function createDockerRuntime(engine: DockerEngine): ImageRuntime {
         join(engine.directory, 'roots', image.id.replace(':', '-')),
         keystoresOf(image),
       ),
+    files: (image, read) => withImageFiles(engine, image, read),
+    layers: image => layersOf({ docker, engine: socket }, image),
     prepare: (id, { labels }) => preparePod(engine, id, labels),
     start: (spec, { pause }) => startAgent(engine, spec, pause),
     list,

@@ -1,6 +1,7 @@
 /** What boots agents in images: types only. `docker.ts` is it for Docker and for Podman. */
 import type { Readable, Writable } from 'node:stream'
 import type { HostRoots } from '../trust/image-roots.ts'
+import type { ArchiveSource } from '../trust/image-walk.ts'
 import type { TrustPlan } from '../trust/plan.ts'
 import type { RunningSandbox, SandboxExit, SandboxLimits, SandboxSpec } from './runtime.ts'
 
@@ -86,6 +87,10 @@ export type ImageRuntime = {
   readonly image: (reference: string, progress: (line: string) => void) => Promise<ImageFacts>
   /** The image's own roots, read once per image id. Rejects with CLRK_TRUST_FAILED. */
   readonly roots: (image: ImageFacts) => Promise<HostRoots>
+  /** Gives `read` the files of the image, for as long as it takes; nothing of the image is run. */
+  readonly files: <T>(image: ImageFacts, read: (files: ArchiveSource) => Promise<T>) => Promise<T>
+  /** Bytes of each layer, the first one first; what made them may hold keys, so it is not told. */
+  readonly layers: (image: ImageFacts) => Promise<readonly number[]>
   /**
    * Starts the pause container of sandbox `id`. `labels`: kept on it for `list`.
    * Rejects with CLRK_SANDBOX_FAILED or CLRK_ENGINE_UNAVAILABLE and leaves nothing behind, as `start` does.

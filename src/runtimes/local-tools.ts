@@ -10,13 +10,14 @@ export type LocalTools = { readonly bwrap: string; readonly nsenter: string; rea
 /** Throws CLRK_TOOL_MISSING that names the Debian package. `path`: directories to look in, parted by colons. */
 export function findLocalTools(path: string = TOOL_PATH): LocalTools {
   return {
-    bwrap: find('bwrap', 'bubblewrap', path),
-    nsenter: find('nsenter', 'util-linux', path),
-    unshare: find('unshare', 'util-linux', path),
+    bwrap: findTool('bwrap', 'bubblewrap', path),
+    nsenter: findTool('nsenter', 'util-linux', path),
+    unshare: findTool('unshare', 'util-linux', path),
   }
 }
 
-function find(tool: string, debianPackage: string, path: string): string {
+/** The absolute path of one. Throws as `findLocalTools`. */
+export function findTool(tool: string, debianPackage: string, path: string = TOOL_PATH): string {
   for (const directory of path.split(':')) {
     const program = join(directory, tool)
     try {

@@ -8,22 +8,11 @@
 import { randomBytes } from 'node:crypto'
 import { existsSync, linkSync, mkdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path/posix'
-import type { Readable } from 'node:stream'
 import { buffer } from 'node:stream/consumers'
-import { pipeline } from 'node:stream/promises'
-import { type Extract, extract } from 'tar-stream'
 import { clrkError, isClrkError, messageOf } from '../errors.ts'
 import { LIMITS } from '../limits.ts'
 import { BUNDLES, CERTS_DIRECTORY, type HostRoots, KEYSTORES, readHostRoots } from './image-roots.ts'
-
-export type ArchiveSource = {
-  /** What is at an absolute path whose parents are no links; null for nothing. Links are not followed. */
-  readonly kind: (path: string) => Promise<Kind | null>
-  /** A tar of it: names begin with its last component. */
-  readonly read: (path: string) => Promise<Readable>
-}
-
-export type Kind = 'file' | 'directory' | 'link' | 'other'
+import { type ArchiveSource, type Entry, type Kind, readEntries, resolveInImage } from './image-walk.ts'
 
 /**
  * The roots of the image that `open` gives access to; `open` is not called where `directory` has them already. The
@@ -48,8 +37,6 @@ export async function readImageRoots(
   }
   return readHostRoots(directory, keystores)
 }
-
-type Entry = Extract extends AsyncIterable<infer Each> ? Each : never
 
 async function copyTrust(source: ArchiveSource, root: string, keystores: readonly string[]): Promise<void> {
   const copy = createCopy(source, root)
@@ -80,7 +67,7 @@ function createCopy(source: ArchiveSource, root: string) {
     if (before !== undefined) return before
     const kind = await source.kind(path)
     if (kind === 'directory') mkdirSync(join(root, path))
-    if (kind === 'link') await readEntries(source, path, async ({ header }) => link(path, header.linkname))
+    if (kind === 'link') link(path, await source.target(path))
     known.set(path, kind)
     return kind
   }
@@ -90,33 +77,7 @@ function createCopy(source: ArchiveSource, root: string) {
     symlinkSync(target, join(root, path))
   }
 
-  /** As `resolveInside` of image-roots.ts. */
-  async function resolve(path: string): Promise<string | null> {
-    let remaining = path.split('/')
-    let resolved = '/'
-    for (let followed = 0; remaining.length > 0; ) {
-      const [component = '', ...rest] = remaining
-      remaining = rest
-      if (component === '' || component === '.') continue
-      if (component === '..') {
-        resolved = dirname(resolved)
-        continue
-      }
-      const inside = join(resolved, component)
-      const kind = await look(inside)
-      if (kind === null || (kind !== 'link' && kind !== 'directory' && remaining.some(it => it !== ''))) return null
-      if (kind !== 'link') {
-        resolved = inside
-        continue
-      }
-      followed += 1
-      if (followed > MOST_LINKS) return null
-      const target = links.get(inside) ?? ''
-      if (target.startsWith('/')) resolved = '/'
-      remaining = [...target.split('/'), ...remaining]
-    }
-    return resolved
-  }
+  const resolve = (path: string) => resolveInImage(path, look, at => links.get(at) ?? '')
 
   /** Copies a file, or a directory with everything in it. `path`: resolved. */
   async function all(path: string): Promise<void> {
@@ -177,35 +138,8 @@ function createCopy(source: ArchiveSource, root: string) {
   return { resolve, all, names }
 }
 
-/** Calls `each` with every entry of the archive of `path`, and what tells where a name in it lies in the image. */
-async function readEntries(
-  source: ArchiveSource,
-  path: string,
-  each: (entry: Entry, at: (name: string) => string) => Promise<void>,
-): Promise<void> {
-  const at = (name: string) => {
-    const names = name.split('/').filter(part => part !== '' && part !== '.')
-    if (names.includes('..')) throw failed(path, 'the archive names a parent directory')
-    return join(dirname(path), ...names)
-  }
-  const stream = await source.read(path)
-  const archive = extract()
-  const reading = pipeline(stream, archive)
-  reading.catch(() => {}) // told by the loop, which is what ends early
-  try {
-    for await (const entry of archive) {
-      await each(entry, at)
-      entry.resume()
-    }
-    await reading
-  } finally {
-    stream.destroy()
-  }
-}
-
 function failed(path: string, reason: string) {
   return clrkError('CLRK_TRUST_FAILED', { path, reason, fix: 'Mend the image.' })
 }
 
 const JAVA_RUNTIMES = '/usr/lib/jvm'
-const MOST_LINKS = 40 // as the kernel (ELOOP)

@@ -93,7 +93,8 @@ export function createImageBoot(state: State, progress: (line: string) => void):
   }
 }
 
-function dockerConfig(): string | null {
+/** Path of Docker's own config.json, or null. */
+export function dockerConfig(): string | null {
   const home = process.env.DOCKER_CONFIG ?? (process.env.HOME === undefined ? null : join(process.env.HOME, '.docker'))
   const path = home === null ? null : join(home, 'config.json')
   return path !== null && existsSync(path) ? path : null

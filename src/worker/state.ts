@@ -60,7 +60,7 @@ export function openState(directory: string): State {
   }
   return {
     directory,
-    id: createHash('sha256').update(directory).digest('hex').slice(0, 8),
+    id: stateIdOf(directory),
     authorities: join(directory, 'ca'),
     secrets: join(directory, 'secrets'),
     audit: join(directory, 'audit'),
@@ -69,6 +69,11 @@ export function openState(directory: string): State {
     controlSocket: join(directory, 'control.sock'),
     close: () => closeSync(lock),
   }
+}
+
+/** `State.id` of a state directory, without opening it. */
+export function stateIdOf(directory: string): string {
+  return createHash('sha256').update(directory).digest('hex').slice(0, 8)
 }
 
 function migrate(directory: string): void {

@@ -27,9 +27,9 @@ execFileSync('gcc', ['-static', '-o', probeProgram, join(import.meta.dirname, 's
 /** test/runtimes/seccomp.c as a static program. */
 export const PROBE = { bytes: readFileSync(probeProgram), mode: 0o755 }
 
-await importImage(engine, 'busybox:1', { ...busybox(), probe: PROBE })
+await importImage(engine, 'localhost/busybox:latest', { ...busybox(), probe: PROBE })
 export const runtime: ImageRuntime = await connect(STATE_ID)
-export const BUSYBOX: ImageFacts = await runtime.image('busybox:1', () => {})
+export const BUSYBOX: ImageFacts = await runtime.image('localhost/busybox:latest', () => {})
 
 export function connect(stateId: string): Promise<ImageRuntime> {
   const host = `unix://${engine.socket}`
@@ -60,9 +60,12 @@ export function specOf(command: readonly string[], change: Partial<ImageSandboxS
 /** Starts a sandbox that the end of the test ends. */
 export async function startSandbox(t: TestContext, spec: ImageSandboxSpec): Promise<RunningImageSandbox> {
   const prepared = await runtime.prepare(spec.id, { labels: {} })
-  t.after(prepared.release)
-  const sandbox = await runtime.start(spec, prepared)
-  t.after(sandbox.stop)
+  let sandbox: RunningImageSandbox | null = null
+  t.after(async () => {
+    await sandbox?.stop()
+    await prepared.release()
+  })
+  sandbox = await runtime.start(spec, prepared)
   return sandbox
 }
 

@@ -8,8 +8,10 @@ const SETTING: EngineSetting = {
   stateId: 'abcd1234',
   pauseImage: 'clrk-pause:1',
   init: '/var/lib/clrk/init',
+  resolvConf: '/var/lib/clrk/resolv.conf',
   seccomp: '{}',
   openFiles: 1024,
+  processes: -1,
 }
 
 const SPEC: ImageSandboxSpec = {
@@ -54,6 +56,7 @@ const CONFINED = {
   LogConfig: { Type: 'none', Config: {} },
   Ulimits: [
     { Name: 'nofile', Soft: 1024, Hard: 1024 },
+    { Name: 'nproc', Soft: -1, Hard: -1 },
     { Name: 'core', Soft: 0, Hard: 0 },
   ],
 }
@@ -88,7 +91,7 @@ test('the pause container', () => {
   })
 })
 
-test("the agent's container: confined, joined to the pause container, no mounts but init and the trust store", () => {
+test("the agent's container: confined, joined to the pause container, no mounts but init, resolv.conf and the trust store", () => {
   assert.deepEqual(agentContainer(SETTING, SPEC, 'pause-id', null), {
     name: 'clrk-abcd1234-sb-1-agent',
     Image: 'sha256:1',
@@ -113,6 +116,7 @@ test("the agent's container: confined, joined to the pause container, no mounts 
       NanoCpus: 500_000_000,
       PidsLimit: 11,
       Mounts: [
+        bind('/var/lib/clrk/resolv.conf', '/etc/resolv.conf'),
         bind('/var/lib/clrk/init', '/run/clrk/init'),
         bind('/t/certs', '/etc/ssl/certs'),
         bind('/t/deep', '/etc/ssl/certs/java/cacerts'),

@@ -16,7 +16,7 @@ const dir = 'directory' as const
 
 let count = 0
 async function imageOf(files: Record<string, ImageFile>, changes: readonly string[] = []): Promise<ImageFacts> {
-  const name = `layout-${count++}:1`
+  const name = `localhost/layout-${count++}:latest`
   await importImage(engine, name, { ...busybox(), ...files }, changes)
   return runtime.image(name, () => {})
 }

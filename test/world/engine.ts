@@ -1,6 +1,7 @@
 /**
- * A private Docker engine: its own socket, data and cgroups, no bridge and no rules; nothing of the machine's own is
- * touched. It runs wherever `start` starts it, which must be without a way out: a missing image is looked for outside.
+ * A private Docker engine, or Podman with CLRK_TEST_ENGINE=podman: its own socket, data and cgroups, no bridge and no
+ * rules; nothing of the machine's own is touched. It runs wherever `start` starts it, which must be without a way out: a
+ * missing image is looked for outside.
  */
 import assert from 'node:assert/strict'
 import { type ChildProcess, spawn } from 'node:child_process'
@@ -41,11 +42,7 @@ export async function startEngine(startProcess: StartProcess = startHere): Promi
 
   async function start(): Promise<void> {
     rmSync(join(directory, 'pid'), { force: true })
-    running = startProcess([
-      ...(['dockerd', '--bridge=none', '--iptables=false', '--ip6tables=false', '--ip-forward=false'] as const),
-      ...['--host', `unix://${socket}`, '--data-root', join(directory, 'data'), '--exec-root', join(directory, 'exec')],
-      ...['--pidfile', join(directory, 'pid'), '--cgroup-parent', `/${basename(directory)}`, '--log-level', 'fatal'],
-    ])
+    running = startProcess(isPodman ? podman(directory, socket) : dockerd(directory, socket))
     await eventually(() => docker.ping().catch(() => null))
   }
 
@@ -78,6 +75,23 @@ export async function startEngine(startProcess: StartProcess = startHere): Promi
   }
 }
 
+function dockerd(directory: string, socket: string): readonly [string, ...string[]] {
+  return [
+    ...(['dockerd', '--bridge=none', '--iptables=false', '--ip6tables=false', '--ip-forward=false'] as const),
+    ...['--host', `unix://${socket}`, '--data-root', join(directory, 'data'), '--exec-root', join(directory, 'exec')],
+    ...['--pidfile', join(directory, 'pid'), '--cgroup-parent', `/${basename(directory)}`, '--log-level', 'fatal'],
+  ]
+}
+
+/** crun, which it prefers, fails on machines with cgroups of both versions. */
+function podman(directory: string, socket: string): readonly [string, ...string[]] {
+  const places = ['--root', join(directory, 'data'), '--runroot', join(directory, 'exec'), '--tmpdir', directory]
+  const ways = ['--cgroup-manager', 'cgroupfs', '--runtime', 'runc', '--events-backend', 'file', '--log-level', 'fatal']
+  return ['podman', ...places, ...ways, 'system', 'service', '--time', '0', `unix://${socket}`]
+}
+
+export const isPodman = process.env.CLRK_TEST_ENGINE === 'podman'
+
 /** A file of an image: its text, what it links to, or bytes with a mode. */
 export type ImageFile =
   | string
@@ -100,10 +114,16 @@ export async function importImage(
     else archive.entry({ name: path, mode: file.mode ?? 0o644 }, file.bytes)
   }
   archive.finalize()
-  const [repo, tag] = name.split(':')
-  // One parameter: dockerode would make JSON of a list, and the engine takes several lines in one.
-  const options = { repo, tag, ...(changes.length > 0 ? { changes: changes.join('\n') } : {}) }
-  const answer = await docker.importImage(Readable.from(archive), options)
+  const [repo = '', tag = 'latest'] = name.split(':')
+  // dockerode would make JSON of a list, and Podman takes one change a parameter.
+  const query = new URLSearchParams({ fromSrc: '-', repo, tag })
+  for (const change of changes) query.append('changes', change)
+  const answer = await new Promise<AsyncIterable<Buffer>>((resolve, reject) => {
+    const request = { path: `/images/create?${query}&`, method: 'POST', isStream: true, file: Readable.from(archive) }
+    docker.modem.dial({ ...request, statusCodes: { 200: true } }, (error: unknown, stream: unknown) =>
+      error === null ? resolve(stream as AsyncIterable<Buffer>) : reject(error),
+    )
+  })
   let text = ''
   for await (const chunk of answer) text += chunk
   assert.doesNotMatch(text, /"error"/)
