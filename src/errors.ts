@@ -126,7 +126,7 @@ const CATALOGUE = {
     fault: 'agent',
     title: 'upgrade not allowed',
     why: d => `An upgrade to ${d.protocol} is not forwarded.`,
-    fix: () => 'Use plain HTTP/1.1 requests.',
+    fix: () => 'Use plain HTTP/1.1 requests, a WebSocket, or HTTP/2 by ALPN.',
   },
   CLRK_AUTHORITY_MISMATCH: {
     status: 421,

@@ -22,6 +22,9 @@ export type Injection = {
 export type InjectionResult = Injection | { readonly fault: ClrkFault }
 
 const NOTHING: ReadonlySet<string> = new Set()
+const CREDENTIAL_WORD = '(?:^|[._-])(?:key|apikey|token|jwt|bearer|auth|authorization|secret|password|credential|sk)'
+const CREDENTIAL_SUBPROTOCOL = new RegExp(`${CREDENTIAL_WORD}[._-]`, 'i')
+const ANNOUNCES_CREDENTIAL = new RegExp(`${CREDENTIAL_WORD}$`, 'i')
 const authHeaders = new Map<ProviderId, ReadonlySet<string>>()
 
 /**
@@ -54,10 +57,30 @@ export function planInjection(
   }
 }
 
-/** Headers of `names` (lower case) whose value is a credential of the agent's own, not the placeholder. */
+/**
+ * Parts the subprotocols that an agent offers (RFC 6455 §4.1): those that go on, and the credentials that some clients
+ * put there, `openai-insecure-api-key.<key>` or `token` (which goes as well) and the key behind it.
+ */
+export function partSubprotocols(offered: readonly string[]): {
+  readonly kept: readonly string[]
+  readonly credentials: readonly string[]
+} {
+  const kept: string[] = []
+  const credentials: string[] = []
+  let nextIsOne = false
+  for (const name of offered) {
+    const announces: boolean = !nextIsOne && ANNOUNCES_CREDENTIAL.test(name)
+    if (nextIsOne || (!announces && CREDENTIAL_SUBPROTOCOL.test(name))) credentials.push(name)
+    else if (!announces) kept.push(name)
+    nextIsOne = announces
+  }
+  return { kept, credentials }
+}
+
+/** Is this value of a credential header one of the agent's own, not the placeholder? */
 export function isForeignCredential(value: string): boolean {
   const bare = value.replace(/^(bearer|basic|token|apikey)\s+/i, '').trim()
-  return bare !== '' && bare !== PLACEHOLDER
+  return bare !== '' && bare !== PLACEHOLDER && !bare.endsWith(`.${PLACEHOLDER}`)
 }
 
 function headersOf(id: ProviderId): ReadonlySet<string> {

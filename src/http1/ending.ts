@@ -44,7 +44,8 @@ export function broken(session: Session, error: unknown): void {
 
 export function answer(session: Session, given: Answer): void {
   const { head, requestBody } = session
-  let closes = given.close || head === null || !head.keepAlive || session.ended
+  // Who asked for another protocol may have gone on in it already.
+  let closes = given.close || head === null || !head.keepAlive || head.upgrade !== null || session.ended
   if (requestBody.problem === null) {
     const end = takeBody(requestBody, session.rest, 0, null)
     if (end >= 0) session.rest = session.rest.subarray(end)

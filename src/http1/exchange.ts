@@ -31,6 +31,7 @@ import { awaitResponse, endResponse, relayResponse } from './response.ts'
 import { rewriteRequestHead } from './rewrite.ts'
 import type { Http1Options, Session } from './session.ts'
 import { createSession, EMPTY, steer } from './session.ts'
+import { agentLeftTunnel, endTunnelUp, openTunnel, tunnelDown, tunnelUp, upstreamLeftTunnel } from './tunnel.ts'
 import { ownUpstream } from './upstream-leg.ts'
 import { slice, writeHead } from './write-head.ts'
 
@@ -40,7 +41,7 @@ import { slice, writeHead } from './write-head.ts'
  * Pipelined requests wait for the one before them. When the agent ends its side in the middle of an exchange, that is
  * an abort and cancels the upstream at once, unless the socket allows half-open connections and the request is
  * complete: then the answer is still delivered. A response that begins before its request has ended is delivered and
- * ends the connection.
+ * ends the connection. A request that becomes a WebSocket is its connection's last (tunnel.ts).
  */
 export function serveHttp1(agent: Duplex, hooks: Http1Hooks, options: Partial<Http1Options> = {}): void {
   const session = createSession(
@@ -59,7 +60,7 @@ export function serveHttp1(agent: Duplex, hooks: Http1Hooks, options: Partial<Ht
   agent.on('data', chunk => agentData(session, chunk))
   agent.on('drain', () => agentDrained(session))
   agent.on('end', () => agentEnded(session))
-  agent.on('close', () => abort(session))
+  agent.on('close', () => agentClosed(session))
   session.deadline.set(session.options.idleMs)
   if (session.options.firstBytes !== null) agentData(session, session.options.firstBytes)
   if (agent.destroyed) abort(session)
@@ -69,6 +70,7 @@ export function serveHttp1(agent: Duplex, hooks: Http1Hooks, options: Partial<Ht
 
 function agentData(session: Session, chunk: Buffer): void {
   if (session.phase === 'linger' || session.phase === 'closed') return
+  if (session.phase === 'tunnel') return tunnelUp(session, chunk)
   if (session.phase === 'forward' && !session.requestBody.done && session.rest.length === 0) {
     sendBody(session, chunk)
     return
@@ -80,7 +82,7 @@ function agentData(session: Session, chunk: Buffer): void {
 
 function agentDrained(session: Session): void {
   if (session.lease?.socket.isPaused()) session.lease.socket.resume()
-  if (session.phase === 'forward' && session.response.started) session.deadline.set(session.options.streamIdleMs)
+  if (session.lease !== null && session.response.started) session.deadline.set(session.options.streamIdleMs)
   if (session.phase === 'head') consume(session)
 }
 
@@ -88,7 +90,13 @@ function agentEnded(session: Session): void {
   session.ended = true
   if (session.phase === 'head') close(session)
   else if (session.phase === 'linger') return
+  else if (session.phase === 'tunnel') endTunnelUp(session)
   else if (!session.agent.allowHalfOpen || !session.requestBody.done) abort(session)
+}
+
+function agentClosed(session: Session): void {
+  if (session.phase === 'tunnel') agentLeftTunnel(session)
+  else abort(session)
 }
 
 /** A loop, not a recursion: one segment may hold thousands of requests that are answered at once. */
@@ -114,7 +122,7 @@ function begin(session: Session, head: RequestHead, rest: Buffer): void {
   session.bodySent = session.retried = false
   session.deadline.clear()
   startBody(session.requestBody, head.framing)
-  awaitResponse(session.response, head, null)
+  awaitResponse(session.response, head, null, null)
   try {
     proceed(session, session.hooks.decide(head), decided, ignore)
   } catch (error) {
@@ -155,8 +163,8 @@ function decided(session: Session, decision: Decision): void {
   session.forward = decision
   session.watch.observer = decision.observer
   sawRequestHead(session.watch, head, decision.set)
-  session.outgoing = rewriteRequestHead(head, decision)
-  awaitResponse(session.response, head, decision.guard)
+  session.outgoing = rewriteRequestHead(head, decision, decision.upgrade)
+  awaitResponse(session.response, head, decision.guard, decision.upgrade)
   if (head.framing.kind === 'chunked') startBody(session.requestBody, head.framing, refusedTrailers(decision))
   acquire(session, decision, false)
 }
@@ -205,6 +213,7 @@ function sendBody(session: Session, chunk: Buffer): void {
 }
 
 function upstreamData(session: Session, chunk: Buffer): void {
+  if (session.phase === 'tunnel') return tunnelDown(session, chunk)
   const { response } = session
   const progress = relayResponse(response, chunk, session.requestBody.done)
   if (progress === 'bad') {
@@ -212,6 +221,7 @@ function upstreamData(session: Session, chunk: Buffer): void {
   } else if (progress === 'done') {
     finish(session)
   } else {
+    if (progress === 'switched') openTunnel(session)
     awaitNext(session)
     if (session.agent.writableNeedDrain) session.lease?.socket.pause()
   }
@@ -220,6 +230,7 @@ function upstreamData(session: Session, chunk: Buffer): void {
 function upstreamClosed(session: Session, inOrder: boolean): void {
   const { lease, forward, response, requestBody } = session
   if (lease === null || forward === null) return
+  if (session.phase === 'tunnel') return upstreamLeftTunnel(session, inOrder)
   if (inOrder && endResponse(response) === 'done') {
     finish(session)
     return

@@ -3,6 +3,7 @@ import type { Duplex } from 'node:stream'
 import type { ClrkFault } from '../errors.ts'
 import type { RequestHead, ResponseHead } from './head.ts'
 import type { RequestChanges } from './rewrite.ts'
+import type { WebSocketRequest } from './websocket.ts'
 
 export type Http1Hooks = {
   /** Called once for each request, in order. A throw or a rejection answers CLRK_INTERNAL. */
@@ -17,6 +18,8 @@ export type Decision = Forward | Answer
 
 export type Forward = RequestChanges & {
   readonly kind: 'forward'
+  /** What the request is to become (`readUpgrade`), or null; the two sockets are joined when the upstream agrees. */
+  readonly upgrade: WebSocketRequest | null
   /**
    * A connection to the upstream. `fresh`: one on which nothing was ever sent (the retry after a stale one).
    * May reject with a ClrkError, whose fault goes to `failed`.
@@ -65,7 +68,7 @@ export type ExchangeObserver = {
 }
 
 export type ExchangeSummary = {
-  /** Payload bytes of the request, and of the response. */
+  /** Payload bytes of the request, and of the response; after an upgrade all bytes behind the heads. */
   readonly bytesUp: number
   readonly bytesDown: number
   /** Why clrk ended it, or null. */
@@ -76,7 +79,8 @@ export type ExchangeSummary = {
 
 /**
  * Changes a response so that no secret is echoed (T79, T80). While there is one the body is re-framed to chunked and
- * trailers are dropped. One that throws ends the exchange: nothing goes to the agent past it.
+ * trailers are dropped. One that throws ends the exchange: nothing goes to the agent past it. Of an upgraded connection
+ * it sees the head alone.
  */
 export type ResponseGuard = {
   /** A complete head, final or interim, as it would go out; returns what goes out. */

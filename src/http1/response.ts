@@ -14,6 +14,8 @@ import type { ResponseGuard } from './hooks.ts'
 import type { Watch } from './observe.ts'
 import { sawResponseBody, sawResponseHead } from './observe.ts'
 import { rewriteResponseHead } from './rewrite.ts'
+import type { WebSocketRequest } from './websocket.ts'
+import { switchProblem } from './websocket.ts'
 import { slice, writeHead } from './write-head.ts'
 
 export type Response = {
@@ -24,6 +26,8 @@ export type Response = {
   readonly sees: PayloadSink
   request: RequestHead | null
   guard: ResponseGuard | null
+  /** What the request asks to become, or null. */
+  upgrade: WebSocketRequest | null
   /** A byte came from the upstream: the request is not to be sent again. */
   heard: boolean
   /** The final head has gone to the agent: no other answer is possible. */
@@ -38,8 +42,11 @@ export type Response = {
   problem: string
 }
 
-/** `more`: call again with the next bytes. `bad`: `code` and `problem` say why; nothing more may be passed on. */
-export type Progress = 'more' | 'done' | 'bad'
+/**
+ * `more`: call again with the next bytes. `switched`: what comes next is no HTTP. `bad`: `code` and `problem` say why;
+ * nothing more may be passed on.
+ */
+export type Progress = 'more' | 'done' | 'switched' | 'bad'
 
 export function createResponse(agent: Duplex, watch: Watch): Response {
   return {
@@ -50,6 +57,7 @@ export function createResponse(agent: Duplex, watch: Watch): Response {
     sees: (chunk, from, to) => sawResponseBody(watch, chunk, from, to),
     request: null,
     guard: null,
+    upgrade: null,
     heard: false,
     started: false,
     interim: 0,
@@ -62,10 +70,16 @@ export function createResponse(agent: Duplex, watch: Watch): Response {
 }
 
 /** Makes it ready for the response to `request`. */
-export function awaitResponse(response: Response, request: RequestHead, guard: ResponseGuard | null): void {
+export function awaitResponse(
+  response: Response,
+  request: RequestHead,
+  guard: ResponseGuard | null,
+  upgrade: WebSocketRequest | null,
+): void {
   if (response.reader.pending() > 0) response.reader = createResponseReader()
   response.request = request
   response.guard = guard
+  response.upgrade = upgrade
   response.heard = response.started = response.closes = response.reusable = false
   response.interim = 0
   response.code = 'CLRK_UPSTREAM_MALFORMED'
@@ -82,6 +96,7 @@ export function relayResponse(response: Response, chunk: Buffer, requestDone: bo
       if (result.kind === 'more') return 'more'
       if (result.kind === 'error') return bad(response, String(result.details.reason))
       if (result.head.status >= 200) return relayFinal(response, result.head, result.rest, requestDone)
+      if (result.head.status === 101) return relaySwitch(response, result.head, result.rest)
       const problem = relayInterim(response, result.head)
       if (problem !== null) return bad(response, problem)
       bytes = result.rest
@@ -108,13 +123,27 @@ export function endResponse(response: Response): Progress {
 }
 
 function relayInterim(response: Response, head: ResponseHead): string | null {
-  if (head.status === 101) return 'it switches to a protocol that nobody asked for'
   if (++response.interim > LIMITS.interimResponses)
     return `it sent more than ${LIMITS.interimResponses} interim answers`
   if (response.request?.version !== '1.1') return null // HTTP/1.0 knows none (RFC 9110 §15.2)
   const text = rewriteResponseHead(head, 'none', null)
   response.agent.write(response.guard === null ? text : response.guard.head(text), 'latin1')
   return null
+}
+
+/** `early`: bytes that came with the head, already in the new protocol. */
+function relaySwitch(response: Response, head: ResponseHead, early: Buffer): Progress {
+  const { agent, watch, upgrade, guard } = response
+  const problem = upgrade === null ? 'it switches to a protocol that nobody asked for' : switchProblem(upgrade, head)
+  if (problem !== null) return bad(response, problem)
+  const text = rewriteResponseHead(head, 'none', 'upgrade')
+  const goesOut = guard === null ? text : guard.head(text)
+  response.started = true
+  sawResponseHead(watch, head)
+  writeHead(agent, goesOut, early, 0, early.length)
+  response.body.payloadBytes = early.length
+  if (early.length > 0) sawResponseBody(watch, early, 0, early.length)
+  return 'switched'
 }
 
 function relayFinal(response: Response, head: ResponseHead, rest: Buffer, requestDone: boolean): Progress {

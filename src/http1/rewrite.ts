@@ -6,6 +6,7 @@ import { clrkError } from '../errors.ts'
 import { dashed, FIELD_TEXT, isAll, TARGET, TOKEN } from './grammar.ts'
 import type { Fields, RequestHead, ResponseHead } from './head.ts'
 import { KIND, kindOf, STRIDE } from './head.ts'
+import { isUpgradeField, SWITCH_LINES, upgradeLines, type WebSocketRequest } from './websocket.ts'
 
 export type RequestChanges = {
   /** Asked for every field but framing, with its lower-case name and its dashed twin (T32); true takes it out. */
@@ -20,14 +21,18 @@ export type RequestChanges = {
 }
 
 /**
- * The request head for upstream, with its empty line; write it as latin1.
+ * The request head for upstream, with its empty line; write it as latin1. `upgrade`: it asks for this WebSocket.
  * Throws CLRK_INTERNAL where `set` or `target` could not stand in a head: nothing may be sent then.
  */
-export function rewriteRequestHead(head: RequestHead, changes: RequestChanges): string {
+export function rewriteRequestHead(
+  head: RequestHead,
+  changes: RequestChanges,
+  upgrade: WebSocketRequest | null = null,
+): string {
   const { remove, set, target } = changes
   if (target !== head.target && !isAll(target, TARGET)) throw clrkError('CLRK_INTERNAL', { reason: 'bad new target' })
   const setNames: string[] = []
-  let tail = ''
+  let tail = upgrade === null ? '' : upgradeLines(upgrade)
   for (const [name, value] of set) {
     const twin = dashed(name.toLowerCase())
     if (!isAll(name, TOKEN) || !isAll(value, FIELD_TEXT) || kindOf(twin) > KIND.expect) {
@@ -39,6 +44,7 @@ export function rewriteRequestHead(head: RequestHead, changes: RequestChanges): 
   const kept = keptLines(head, (name, kind) => {
     if (kind === KIND.length || kind === KIND.coding) return false
     if (kind === KIND.expect && head.version === '1.0') return true // RFC 9110 §10.1.1
+    if (upgrade !== null && isUpgradeField(name)) return true
     const twin = dashed(name)
     return remove(name) || setNames.includes(twin) || (twin !== name && remove(twin))
   })
@@ -54,12 +60,12 @@ export type ResponseFraming =
 
 /**
  * The response head for the agent, with its empty line; write it as latin1. Alt-Svc is gone (T21).
- * `connection`: our own word on this hop, or null for none.
+ * `connection`: our own word on this hop, or null for none; `upgrade` with a 101 to a WebSocket.
  */
 export function rewriteResponseHead(
   head: ResponseHead,
   framing: ResponseFraming,
-  connection: 'close' | 'keep-alive' | null,
+  connection: 'close' | 'keep-alive' | 'upgrade' | null,
 ): string {
   const reframed = framing !== 'keep'
   const kept = keptLines(
@@ -67,7 +73,7 @@ export function rewriteResponseHead(
     (_, kind) => kind === KIND.alternative || (reframed && (kind === KIND.length || kind === KIND.coding)),
   )
   const coding = framing === 'chunked' ? 'transfer-encoding: chunked\r\n' : ''
-  const ours = connection === null ? '' : `connection: ${connection}\r\n`
+  const ours = connection === null ? '' : connection === 'upgrade' ? SWITCH_LINES : `connection: ${connection}\r\n`
   return `HTTP/1.1 ${head.status} ${head.reason}\r\n${kept}${coding}${ours}\r\n`
 }
 

@@ -46,9 +46,10 @@ export type Session = {
   readonly response: Response
   /**
    * `head`: between requests. `decide`: a request waits for its decision or its upstream. `forward`: an exchange is
-   * open. `linger`: our side has ended, what still comes is thrown away. `closed`.
+   * open. `tunnel`: it was upgraded, bytes pass as they are. `linger`: our side has ended, what still comes is thrown
+   * away. `closed`.
    */
-  phase: 'head' | 'decide' | 'forward' | 'linger' | 'closed'
+  phase: 'head' | 'decide' | 'forward' | 'tunnel' | 'linger' | 'closed'
   /** Bytes of the agent that are not consumed yet; while there are any outside `head` it is paused. */
   rest: Buffer
   paused: boolean
@@ -96,7 +97,8 @@ export function createSession(agent: Duplex, hooks: Http1Hooks, options: Http1Op
 /** Whoever may not send is paused, whoever may is not. */
 export function steer(session: Session): void {
   const { phase, rest, requestBody, lease } = session
-  const fillsUpstream = phase === 'forward' && !requestBody.done && lease?.socket.writableNeedDrain === true
+  const sends = phase === 'tunnel' || (phase === 'forward' && !requestBody.done)
+  const fillsUpstream = sends && lease?.socket.writableNeedDrain === true
   const paused = rest.length > 0 || fillsUpstream
   if (paused === session.paused) return
   session.paused = paused

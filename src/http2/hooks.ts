@@ -27,7 +27,7 @@ export type Http2Hooks = {
 
 export type Http2Decision = Http2Forward | Answer
 
-export type Http2Forward = Omit<Forward, 'acquire'> & {
+export type Http2Forward = Omit<Forward, 'acquire' | 'upgrade'> & {
   /** Something to send the request on. `fresh`: because what was given first refused it. May reject with a ClrkError. */
   readonly acquire: (fresh: boolean) => Upstream | Promise<Upstream>
 }

@@ -33,7 +33,7 @@ export function handleConnection(context: SandboxContext, socket: Socket): Revoc
   socket.on('error', () => {})
   context.counters.connections += 1
   const destination = destinationOf(context, socket)
-  const standing: Standing = { sniffed: null, action: null, http2: null }
+  const standing: Standing = { sniffed: null, action: null, http2: null, recheckUpgraded: () => {} }
   const end = () => {
     if (standing.http2 === null) socket.destroy()
     else standing.http2.close()
@@ -50,6 +50,7 @@ export function handleConnection(context: SandboxContext, socket: Socket): Revoc
       const { target, port } = destination
       const now = decideSniffed(context.gateway.policy(), target, port, standing.sniffed)
       if (now.action !== standing.action) end()
+      else standing.recheckUpgraded()
     },
     destroy: end,
   }
@@ -57,11 +58,15 @@ export function handleConnection(context: SandboxContext, socket: Socket): Revoc
 
 const EMPTY = Buffer.alloc(0)
 
-/** What a connection was allowed as, for `recheck`, and its session where it speaks HTTP/2: that one is told (GOAWAY). */
+/**
+ * What a connection was allowed as, for `recheck`; its session where it speaks HTTP/2: that one is told (GOAWAY); and
+ * what decides again about a WebSocket on it.
+ */
 type Standing = {
   sniffed: Exclude<Sniffed, { kind: 'error' | 'nothing' }> | null
   action: SniffedDecision['action'] | null
   http2: Http2Connection | null
+  recheckUpgraded: () => void
 }
 
 /** What came first; `alpn` where it was a ClientHello. */
@@ -127,7 +132,8 @@ async function carry(
         return refuse(context, socket, destination, { code: 'CLRK_PROTOCOL_NOT_ALLOWED', details }, 'http')
       }
       socket.unshift(sniffed.bytes)
-      return serveRequests(context, socket, { scheme: 'http', name: decision.name, port })
+      standing.recheckUpgraded = serveRequests(context, socket, { scheme: 'http', name: decision.name, port })
+      return
     case 'passthrough':
       return spliceTo(context, socket, destination, { name: decision.name }, sniffed.bytes)
     case 'splice': {
@@ -159,7 +165,7 @@ async function terminate(
   const secured = await secure(context, socket, name, hello)
   if (secured === null) return
   if (secured.alpnProtocol === 'h2') standing.http2 = serveHttp2Requests(context, secured, authority)
-  else serveRequests(context, secured, authority)
+  else standing.recheckUpgraded = serveRequests(context, secured, authority)
 }
 
 /** A handshake that fails is the agent's choice (it does not trust us, it went away): nothing to report upstream. */

@@ -1,9 +1,10 @@
 /** One request, in whatever protocol it came: decided afresh, given its credential, counted, audited and recorded. */
-import { isForeignCredential, planInjection } from '../credentials/inject.ts'
+import { type Injection, isForeignCredential, partSubprotocols, planInjection } from '../credentials/inject.ts'
 import type { ClrkFault } from '../errors.ts'
 import { fieldValues, type RequestHead } from '../http1/head.ts'
 import type { Answer, Forward } from '../http1/hooks.ts'
-import { decideRequest } from '../policy/decide-request.ts'
+import { readUpgrade } from '../http1/websocket.ts'
+import { decideRequest, type RequestDecision } from '../policy/decide-request.ts'
 import type { ProviderRule } from '../policy/policy.ts'
 import type { Authority, SandboxContext } from './context.ts'
 import { problemAnswer } from './deny.ts'
@@ -20,18 +21,10 @@ export function decide<A>(
   acquire: A,
 ): Answer | Decided<A> {
   const { gateway, counters } = context
-  const { scheme, name, port } = authority
+  const { name, port } = authority
   const policy = gateway.policy()
   counters.requests += 1
-  const decision = decideRequest(policy, {
-    scheme,
-    name,
-    port,
-    method: head.method,
-    authority: head.host ?? '',
-    path: head.target,
-    model: null,
-  })
+  const decision = decideHead(context, authority, head)
   if (policy.fault !== null) return deny(context, authority, head, policy.fault, null)
   if (decision.verdict === 'deny') return deny(context, authority, head, decision.fault, null)
   if (decision.verdict === 'read-body') {
@@ -44,15 +37,22 @@ export function decide<A>(
       null,
     )
   }
+  const upgrade = readUpgrade(head)
+  if (upgrade !== null && 'code' in upgrade) return deny(context, authority, head, upgrade, null)
   if (decision.wouldDeny !== null) {
     context.audit({ action: 'would-deny', protocol: 'http', name, address: null, port, fault: decision.wouldDeny })
   }
   const injection = planInjection(decision.strip, decision.credentials, head.target, gateway.secretOf)
   if ('fault' in injection) return deny(context, authority, head, injection.fault, decision.rule)
-  reportForeign(context, authority, head, injection.remove, injection.removedParameters)
+  const { kept, credentials } =
+    upgrade === null || decision.strip === null
+      ? { kept: upgrade?.subprotocols ?? [], credentials: [] }
+      : partSubprotocols(upgrade.subprotocols)
+  reportForeign(context, authority, head, injection, credentials)
   if (injection.set.length > 0) counters.injected += 1
   return {
     kind: 'forward',
+    upgrade: upgrade === null ? null : { ...upgrade, subprotocols: kept },
     remove: injection.remove,
     set: injection.set,
     target: injection.target,
@@ -62,6 +62,27 @@ export function decide<A>(
     firstByteMs: policy.requestTimeoutMs,
   }
 }
+
+/**
+ * What the policy of now says of `head`, as text: it differs once anything does that an open WebSocket rests on (that
+ * it may be there, and with which credential).
+ */
+export function standingOf(context: SandboxContext, authority: Authority, head: RequestHead): string {
+  const now = decideHead(context, authority, head)
+  return now.verdict === 'forward' ? JSON.stringify([now.strip, now.credentials]) : now.verdict
+}
+
+function decideHead({ gateway }: SandboxContext, authority: Authority, head: RequestHead): RequestDecision {
+  return decideRequest(gateway.policy(), {
+    ...authority,
+    method: head.method,
+    authority: head.host ?? '',
+    path: head.target,
+    model: null,
+  })
+}
+
+const SUBPROTOCOL = 'sec-websocket-protocol'
 
 function deny(
   context: SandboxContext,
@@ -95,12 +116,14 @@ function reportForeign(
   { audit }: SandboxContext,
   { name, port }: Authority,
   head: RequestHead,
-  remove: (lowerName: string) => boolean,
-  removedParameters: readonly string[],
+  { remove, removedParameters }: Injection,
+  subprotocols: readonly string[],
 ): void {
   const headers = head.names.filter(
-    lowerName => remove(lowerName) && fieldValues(head, lowerName).some(isForeignCredential),
+    lowerName =>
+      lowerName !== SUBPROTOCOL && remove(lowerName) && fieldValues(head, lowerName).some(isForeignCredential),
   )
+  if (subprotocols.some(isForeignCredential)) headers.push(SUBPROTOCOL)
   const where = [...new Set([...headers, ...removedParameters.map(parameter => `?${parameter}`)])].join(', ')
   if (where === '') return
   const fault: ClrkFault = { code: 'CLRK_FOREIGN_CREDENTIAL', details: { name, where } }

@@ -20,7 +20,7 @@ export function observeExchange(
   const { policy, exporter } = { policy: gateway.policy(), exporter: gateway.exporter() }
   const startTimeNs = wallClockNs()
   const fields = fieldLines(head.text)
-  const request = createBodyTap(policy.otlp.captureBody, fields, 'request')
+  let request = createBodyTap(policy.otlp.captureBody, fields, 'request')
   let response: BodyTap | null = null
   let answered: ResponseHead | null = null
   let injected: readonly string[] = []
@@ -67,7 +67,10 @@ export function observeExchange(
     requestBody: (chunk, from, to) => request.push(chunk.subarray(from, to)),
     responseHead: received => {
       answered = received
-      response = createBodyTap(policy.otlp.captureBody, fieldLines(received.text), 'response')
+      // Frames are counted and never kept: an agent's are masked, so no secret could be found in them.
+      const upgraded = received.status === 101
+      if (upgraded) request = createBodyTap(null, fields, 'request')
+      response = createBodyTap(upgraded ? null : policy.otlp.captureBody, fieldLines(received.text), 'response')
     },
     responseBody: (chunk, from, to) => response?.push(chunk.subarray(from, to)),
     end: ({ fault }) => record(answered?.status ?? 0, fault),

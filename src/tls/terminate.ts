@@ -105,7 +105,7 @@ export function terminateTls(
   const secured = new TLSSocket(socket, {
     isServer: true,
     secureContext: context,
-    ALPNProtocols: [protocol],
+    ALPNProtocols: protocol === 'h2' ? ['h2'] : ['http/1.1', 'http/1.0'], // the parser reads both: curl --http1.0
     requestCert: false,
   })
   return new Promise((resolve, reject) => {

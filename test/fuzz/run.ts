@@ -1,13 +1,16 @@
 /**
  * Fuzzes the targets of this folder: every `*.ts` here but this file and tests, each a `target`.
  *
- *   node test/fuzz/run.ts [NAME…] [--seconds N] [--seed N]
- *   node test/fuzz/run.ts NAME --repro FILE
+ *   npm run fuzz -- [NAME…] [--seconds N] [--seed N]     N seconds of CPU a target; 24 minutes over all unless said
+ *   npm run fuzz -- NAME --repro FILE
  *
- * The generator is seeded; an input that makes a target throw is left in the OS's directory for temporary files.
+ * Each target runs in a process of its own, as many at once as there are cores. The generator is seeded; an input that
+ * makes a target throw is left in the OS's directory for temporary files, and the exit code is 1.
  */
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { availableParallelism, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 
@@ -111,24 +114,53 @@ function noise(random: Random): Buffer {
     : Buffer.from(Array.from({ length: 1 + random(8) }, () => random(256)))
 }
 
+/** Runs one target for `seconds` of this process's CPU; each thousand inputs have a seed of their own. */
+function fuzzFor(target: FuzzTarget, seconds: number, firstSeed: number): void {
+  let seed = firstSeed
+  const ended = () => process.cpuUsage().user >= seconds * 1e6
+  do fuzz(target, INPUTS_A_SEED, seed++)
+  while (!ended())
+  const inputs = (seed - firstSeed) * INPUTS_A_SEED
+  process.stdout.write(`${target.name}: no finding in ${inputs} inputs, seeds ${firstSeed} to ${seed - 1}\n`)
+}
+
+/** The same in a process of its own; false: there was a finding. */
+async function fuzzApart({ name }: FuzzTarget, seconds: number, seed: number): Promise<boolean> {
+  const own = [import.meta.filename, name, '--seconds', String(seconds), '--seed', String(seed)]
+  const child = spawn(process.execPath, own, { stdio: 'inherit' })
+  const timer = setTimeout(() => child.kill('SIGKILL'), 1000 * (PATIENCE * seconds + 60))
+  const [code] = (await once(child, 'exit')) as [number | null]
+  clearTimeout(timer)
+  if (code === null)
+    process.stderr.write(`${name}: it did not come to an end; an input from seed ${seed} on hangs it\n`)
+  return code === 0
+}
+
 async function main(): Promise<void> {
   const { values, positionals } = parseArgs({
     allowPositionals: true,
     options: { repro: { type: 'string' }, seconds: { type: 'string' }, seed: { type: 'string' } },
   })
   const targets = (await findTargets()).filter(({ name }) => positionals.length === 0 || positionals.includes(name))
-  if (targets.length === 0) throw new Error(`there is no fuzz target ${positionals.join(', ')}`)
-  for (const target of targets) {
-    if (values.repro !== undefined) {
-      target.run(readFileSync(values.repro))
-      continue
+  const [first, ...others] = targets
+  if (first === undefined) throw new Error(`there is no fuzz target ${positionals.join(', ')}`)
+  if (values.repro !== undefined) return first.run(readFileSync(values.repro))
+  const seconds = Number(values.seconds ?? DEFAULT_CPU_SECONDS / targets.length)
+  const seed = Number(values.seed ?? Date.now() % 2 ** 32)
+  if (others.length === 0) return fuzzFor(first, seconds, seed)
+  process.stdout.write(`${targets.length} targets, ${Math.round(seconds)} s of CPU each, seed ${seed}\n`)
+  const waiting = [...targets]
+  const work = async () => {
+    for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
+      if (!(await fuzzApart(next, seconds, seed))) process.exitCode = 1
     }
-    const end = Date.now() + Number(values.seconds ?? 10) * 1000
-    let seed = Number(values.seed ?? Date.now() % 2 ** 32)
-    let rounds = 0
-    for (; Date.now() < end; rounds++) fuzz(target, 1000, seed++)
-    process.stdout.write(`${target.name}: ${rounds * 1000} inputs, seeds ${seed - rounds} to ${seed - 1}\n`)
   }
+  await Promise.all(Array.from({ length: availableParallelism() }, work))
 }
+
+const DEFAULT_CPU_SECONDS = 24 * 60
+const INPUTS_A_SEED = 1_000
+/** How much longer than its CPU a target may take on a busy machine. */
+const PATIENCE = 20
 
 if (import.meta.main) await main()

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
 import { readFileSync, rmSync } from 'node:fs'
-import { dirname } from 'node:path'
+import { dirname, join } from 'node:path'
 import { test } from 'node:test'
 import { findTargets, fuzz } from './run.ts'
 
@@ -22,4 +23,14 @@ test('an input that breaks a target is kept, and the message replays it', () => 
       return true
     },
   )
+})
+
+test('targets run apart, from the seed that was given', () => {
+  const run = ['names', 'addresses', '--seconds', '0.1', '--seed', '7']
+  const { status, stdout } = spawnSync(process.execPath, [join(import.meta.dirname, 'run.ts'), ...run])
+  assert.equal(status, 0)
+  assert.match(String(stdout), /^2 targets, .*seed 7$/m)
+  for (const name of ['names', 'addresses']) {
+    assert.match(String(stdout), new RegExp(`^${name}: no finding in \\d+000 inputs, seeds 7 to \\d+$`, 'm'))
+  }
 })

@@ -99,6 +99,7 @@ export async function startRig(t: TestContext, options: RigOptions = {}): Promis
           rig.heads.push(head)
           const forward: Forward = {
             kind: 'forward',
+            upgrade: null,
             remove: () => false,
             set: [],
             target: head.target,

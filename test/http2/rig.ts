@@ -38,6 +38,8 @@ export type Rig = {
   readonly counters: SandboxContext['counters']
   readonly spans: () => Promise<readonly Span[]>
   readonly changePolicy: (spec: string) => void
+  /** Every HTTP/1.1 connection decides again about its WebSocket. */
+  readonly recheck: () => void
 }
 
 type Span = { name: string; attributes: { key: string; value: Record<string, string> }[]; events: Span[] }
@@ -46,6 +48,7 @@ type Span = { name: string; attributes: { key: string; value: Record<string, str
 export async function startRig(t: TestContext, address: string, spec = ''): Promise<Rig> {
   const audited: AuditLine[] = []
   const payloads: string[] = []
+  const rechecks: (() => void)[] = []
   const state = (more: string): GatewayState => ({
     policy: policy(
       gateway(`upstreamTLS: {hostAliases: [{hostnames: [${NAME}], ip: ${address}}]}${more}`),
@@ -86,7 +89,7 @@ export async function startRig(t: TestContext, address: string, spec = ''): Prom
     )
     if (secured === null) return
     if (secured.alpnProtocol === 'h2') serveHttp2Requests(context, secured, authority)
-    else serveRequests(context, secured, authority)
+    else rechecks.push(serveRequests(context, secured, authority))
   })
   proxy.listen(0, '127.0.0.1')
   await once(proxy, 'listening')
@@ -127,6 +130,9 @@ export async function startRig(t: TestContext, address: string, spec = ''): Prom
       return payloads.flatMap(payload => JSON.parse(payload).resourceSpans[0].scopeSpans[0].spans)
     },
     changePolicy: more => made.update(state(`, ${more}`)),
+    recheck: () => {
+      for (const recheck of rechecks) recheck()
+    },
   }
 }
 
