@@ -20,16 +20,25 @@ export async function openPlainShell(rig: Rig): Promise<Shell> {
     ...['--unshare-user', '--unshare-pid', '--unshare-ipc', '--unshare-uts', '--new-session', '--die-with-parent'],
     ...['--cap-drop', 'ALL', '--seccomp', '9', '--', '/bin/sh', '-c', LOOP],
   ]
-  const JOIN =
-    'filter=$0; while [ "$1" != -- ]; do echo $$ >"$1/cgroup.procs"; shift; done; shift; exec "$@" 9<"$filter"'
   const argv = ['sh', '-c', JOIN, filter, ...cgroup.directories, '--', ...bwrap]
-  const shell = await openShell(rig.spawn('client', PROCESSORS.load, argv, { piped: true }), 'the plain namespace')
+  const shell = await openShell(
+    rig.spawn('client', PROCESSORS.load, argv, { piped: true }),
+    'the plain namespace',
+  ).catch(async error => {
+    await removeCgroup(cgroup)
+    throw error
+  })
   return {
     run: shell.run,
     close: async () => {
-      const rest = await shell.close()
-      await removeCgroup(cgroup)
-      return rest
+      try {
+        return await shell.close()
+      } finally {
+        await removeCgroup(cgroup)
+      }
     },
   }
 }
+
+/** $0: the filter, which becomes descriptor 9; then the cgroups to join, `--`, and what takes its place. */
+const JOIN = 'filter=$0; while [ "$1" != -- ]; do echo $$ >"$1/cgroup.procs"; shift; done; shift; exec "$@" 9<"$filter"'

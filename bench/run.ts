@@ -65,7 +65,7 @@ function planOf(args: readonly string[]): Plan | null {
     ),
     groups: chosen('--metrics', values.metrics, GROUP_NAMES, quick ? QUICK : GROUP_NAMES),
     rounds: positive('--rounds', values.rounds, quick ? 3 : 5),
-    seconds: positive('--seconds', values.seconds, quick ? 0.8 : 1.5),
+    seconds: positive('--seconds', values.seconds, quick ? 0.6 : 1.5),
     json: values.json ?? null,
   }
 }
@@ -74,6 +74,7 @@ async function bench({ contenders: names, groups, rounds: count, seconds, json }
   const groupTools = groups.some(group => group.startsWith('h2_')) ? (['h2load'] as const) : []
   requireTools(['nginx', ...groupTools, ...names.flatMap(name => NEEDS[name])])
   if (process.getuid?.() !== 0) throw new Error('bench: it makes network namespaces: run it as root')
+  const stopped = stopSignal()
   buildOwnTools()
   const machine = describeMachine()
   const rig = await openRig()
@@ -82,16 +83,19 @@ async function bench({ contenders: names, groups, rounds: count, seconds, json }
     copyFileSync(TOOLS.load, join(rig.directory, 'load/load'))
     const shell = await openPlainShell(rig)
     const contenders: Contender[] = []
-    try {
+    const work = async () => {
       for (const name of names) {
         contenders.push(
           name === 'clrk' ? await startClrk(rig, machine.commit ?? '') : await startPeer(rig, name, shell),
         )
       }
-      const values = await Promise.race([measureAll({ rig, seconds }, contenders, groups, count), stopped()])
+      const values = await measureAll({ rig, seconds }, contenders, groups, count)
       const versions = Object.fromEntries(contenders.map(contender => [contender.name, contender.version]))
       await closeAll(contenders)
       publish(machine, versions, values, json)
+    }
+    try {
+      await Promise.race([work(), stopped])
     } finally {
       await closeAll(contenders).catch(() => {}) // after a failure, which is the one to tell
       await shell.close()
@@ -102,10 +106,12 @@ async function bench({ contenders: names, groups, rounds: count, seconds, json }
 }
 
 /** Rejects on Ctrl-C, so that everything is taken down. */
-function stopped(): Promise<never> {
-  return new Promise((_, reject) => {
+function stopSignal(): Promise<never> {
+  const stop = new Promise<never>((_, reject) => {
     for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => reject(new Error(`bench: ${signal}`)))
   })
+  stop.catch(() => {}) // where it comes before anybody waits for it
+  return stop
 }
 
 /** Rejects where a contender's own counts of the whole run are not the origins'. */
@@ -151,7 +157,8 @@ async function measureAll(
   for (const group of once) await take(0, group, contenders)
   progress('warm-up')
   for (const contender of contenders) await warmUp(setting, contender)
-  for (const group of repeated) await take(rounds, group, contenders)
+  const javascript = contenders.filter(({ name }) => name === 'clrk')
+  for (const group of repeated) await take(rounds, group, javascript) // thrown away in the next line
   for (const all of values.values()) all.length = Math.min(all.length, rounds)
   for (let round = 0; round < rounds; round++) {
     progress(`round ${round + 1} of ${rounds}`)
@@ -160,9 +167,9 @@ async function measureAll(
   return withAddedLatency(new Map([...values].map(([name, all]) => [name, [...all].map(entry => entry ?? {})])))
 }
 
-/** V8 needs some 50,000 requests until its code is what it stays; a round of everything, thrown away, follows. */
-function warmUp({ rig, seconds }: Setting, contender: Contender): Promise<Values> {
-  return GROUPS.h1_c16.run({ rig, seconds: 4 * seconds }, contender)
+/** V8 needs some 50,000 requests until its code is what it stays, and a round of everything; the others need little. */
+function warmUp({ rig }: Setting, contender: Contender): Promise<Values> {
+  return GROUPS.h1_c16.run({ rig, seconds: contender.name === 'clrk' ? 10 : 1 }, contender)
 }
 
 function progress(text: string): void {
