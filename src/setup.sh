@@ -26,6 +26,11 @@ python3-pip     /usr/lib/python3/dist-packages/pip         the same
 wget            wget                                      an unmodified client
 openjdk-17-jdk-headless /usr/lib/jvm/*/bin/javac          an unmodified client, and keytool
 golang          go                                        an unmodified client
+php-cli         php                                       an unmodified client
+php-curl        /usr/lib/php/*/curl.so                    the same
+ruby            ruby                                      an unmodified client
+dpkg-dev        dpkg-scanpackages                         a mirror for an unmodified client: apt-get
+apt-utils       apt-ftparchive                            the same
 docker.io       dockerd                                   a private engine for the tests of images
 busybox-static  busybox                                   the images themselves
 procps          ps                                        leak checks
@@ -88,3 +93,5 @@ fi
 
 # Peers of the benchmark that are in no Debian package, or too old there.
 if [ "$1" = bench ]; then sh bench/setup.sh; fi
+# Clients of the compatibility tests that are in no Debian package, or too old there.
+case $1 in test | bench) sh test/compat/setup.sh ;; esac

@@ -7,12 +7,12 @@
  */
 import { once } from 'node:events'
 import { createServer as createHttpServer, type Server } from 'node:http'
-import { createServer as createTcpServer } from 'node:net'
+import { connect, createServer as createTcpServer } from 'node:net'
 import { createInterface } from 'node:readline'
 import { createServer as createTlsServer, type TLSSocket } from 'node:tls'
 import { createPublicAuthority } from './certificates.ts'
 import { type Query, startNameServer } from './name-server.ts'
-import { NAME_SERVER, NAMES } from './names.ts'
+import { NAME_SERVER, NAMES, type Service } from './names.ts'
 import { answerRequest, type Recorded } from './origins.ts'
 
 export type Report =
@@ -51,7 +51,10 @@ async function main(repositories: string, rightKeyPrefix: string): Promise<void>
 
   const tls = createTlsServer({
     ...authority.leaf('no-server-name.example.com'),
-    ALPNProtocols: ['http/1.1'],
+    ALPNCallback: ({ servername, protocols }) => {
+      const spoken = serviceOf(servername)?.alpn ?? 'http/1.1'
+      return protocols.includes(spoken) ? spoken : undefined
+    },
     SNICallback: (name, done) => done(null, contextFor(name)),
   })
   function contextFor(name: string) {
@@ -60,7 +63,11 @@ async function main(repositories: string, rightKeyPrefix: string): Promise<void>
     return authority.context(role === 'wrong-name' ? 'elsewhere.example.com' : name)
   }
   tls.on('tlsClientError', () => {})
-  tls.on('secureConnection', socket => secure.emit('connection', socket))
+  tls.on('secureConnection', socket => {
+    const service = serviceOf(String(socket.servername || ''))
+    if (service === null) secure.emit('connection', socket)
+    else splice(socket, service.port)
+  })
   const sink = createTcpServer(socket => {
     socket.on('error', () => socket.destroy())
     socket.resume()
@@ -91,6 +98,23 @@ function httpServer(
   // The proxy under test keeps connections open; a stand-in that closes first would make its reuse a matter of luck.
   server.keepAliveTimeout = 600_000
   return server
+}
+
+function serviceOf(name: string): Service | null {
+  const standIn = NAMES[name]
+  return standIn?.role === 'service' ? standIn : null
+}
+
+/** To the server that a test has started on `port`. */
+function splice(socket: TLSSocket, port: number): void {
+  const server = connect({ port, host: '127.0.0.1', allowHalfOpen: true })
+  for (const [one, other] of [
+    [socket, server],
+    [server, socket],
+  ] as const) {
+    one.on('error', () => other.destroy()).on('close', () => other.destroy())
+    one.pipe(other)
+  }
 }
 
 function report(line: Report): void {

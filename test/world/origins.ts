@@ -1,7 +1,9 @@
 /** What the stand-ins answer over HTTP, plain and TLS. Handlers see Node's parsed request; `Recorded` keeps the raw fields. */
 import { spawn } from 'node:child_process'
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import { json, type Origins, parsed } from './answers.ts'
 import { NAMES, type Role } from './names.ts'
+import { openai } from './openai.ts'
 
 /** One request as it arrived: header fields in their order, case and number. */
 export type Recorded = {
@@ -22,13 +24,6 @@ export function valuesOf(request: Recorded, name: string): readonly string[] {
   return request.fields.filter(([field]) => field.toLowerCase() === name.toLowerCase()).map(([, value]) => value)
 }
 
-export type Origins = {
-  /** Directory with bare repositories, for the git origin. */
-  readonly repositories: string
-  /** A credential that the provider and the git origin take. */
-  readonly isRightKey: (value: string | undefined) => boolean
-}
-
 /** Reads the body, calls `report`, then answers by the role of `server`. */
 export async function answerRequest(
   origins: Origins,
@@ -40,12 +35,14 @@ export async function answerRequest(
   const chunks: Buffer[] = []
   for await (const chunk of request) chunks.push(chunk as Buffer)
   const body = Buffer.concat(chunks)
-  const role = NAMES[about.server]?.role ?? 'echo'
+  const named = NAMES[about.server]?.role ?? 'echo'
+  const role = named === 'service' ? 'echo' : named
   const fields = pairs(request.rawHeaders)
   const { method = '', url: target = '' } = request
   const recorded = { ...about, role, method, target, fields, body: body.toString('latin1') }
   report(recorded)
   if (role === 'provider') return provider(origins, request, body, response)
+  if (role === 'openai' && openai(origins, request, body, response)) return
   if (role === 'git') return git(origins, request, body, response)
   if (role === 'collector') return json(response, 200, {})
   json(response, 200, { method, target, fields, bodyBytes: body.length })
@@ -126,21 +123,6 @@ function git(
       if (name !== undefined && name !== 'Status') response.setHeader(name, value ?? '')
     response.writeHead(status).end(answer.subarray(end + 4))
   })
-}
-
-function json(response: ServerResponse, status: number, value: unknown): void {
-  const body = JSON.stringify(value)
-  response
-    .writeHead(status, { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) })
-    .end(body)
-}
-
-function parsed(body: Buffer): Record<string, unknown> {
-  try {
-    return JSON.parse(body.toString('utf8')) as Record<string, unknown>
-  } catch {
-    return {}
-  }
 }
 
 function pairs(raw: readonly string[]): readonly (readonly [string, string])[] {

@@ -19,7 +19,7 @@ import { eventually } from './eventually.ts'
 import { PORTS, type Report } from './internet.ts'
 import { type Finished, type Machine, type MachineProcess, type RunOptions, startMachine } from './machine.ts'
 import type { Query } from './name-server.ts'
-import { HOST_ADDRESSES, NAME_SERVER, servedAddresses } from './names.ts'
+import { HOST_ADDRESSES, NAME_SERVER, servedAddresses, services } from './names.ts'
 import type { Recorded } from './origins.ts'
 
 /** Something that reached the internet and was not meant for a stand-in. */
@@ -44,6 +44,8 @@ export type World = {
   readonly machine: Machine
   readonly host: (argv: readonly string[], options?: RunOptions) => Promise<Finished>
   readonly spawnHost: (argv: readonly string[], options?: RunOptions) => MachineProcess
+  /** On the far machine: the server of a `service` in names.ts. */
+  readonly spawnInternet: (argv: readonly string[], options?: RunOptions) => MachineProcess
   /** All that the stand-ins were asked so far, in order. */
   readonly requests: () => Promise<readonly Recorded[]>
   /** All names that were asked of the name server. */
@@ -120,6 +122,7 @@ export async function createWorld(t: TestContext, { hostTrustsStandIns = true }:
     machine,
     host: machine.run,
     spawnHost: machine.spawn,
+    spawnInternet: far.spawn,
     requests: () => synced(requests),
     queries: () => synced(queries),
     arrivals: async () => {
@@ -174,14 +177,16 @@ async function trustOnHost(machine: Machine, directory: string, authority: strin
 
 /** Stand-ins' destinations to their servers, every other TCP destination to the sink. */
 function redirects(): string {
-  const of = (family: 'ip' | 'ip6') =>
-    `${family} daddr { ${servedAddresses()
-      .filter(address => address.includes(':') === (family === 'ip6'))
-      .join(', ')} }`
+  const of = (family: 'ip' | 'ip6', addresses = servedAddresses()) =>
+    `${family} daddr { ${addresses.filter(address => address.includes(':') === (family === 'ip6')).join(', ')} }`
+  const plain = services().flatMap(({ port, v4, v6 }) =>
+    (['ip', 'ip6'] as const).map(family => `${of(family, [...v4, ...v6])} tcp dport 80 redirect to :${port}`),
+  )
   return `table inet world {
     chain stand_ins {
       type nat hook prerouting priority -100; policy accept;
       ip daddr ${NAME_SERVER} tcp dport 53 return
+      ${plain.join('\n      ')}
       ${['ip' as const, 'ip6' as const].map(family => STAND_IN_PORTS.map(([port, to]) => `${of(family)} tcp dport ${port} redirect to :${to}`).join('\n      ')).join('\n      ')}
       meta l4proto tcp redirect to :${PORTS.sink}
     }

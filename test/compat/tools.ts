@@ -1,0 +1,37 @@
+/** Where setup.sh of this folder put clients and servers, and the environment in which a caller has them. */
+import { existsSync, realpathSync, symlinkSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { makeWorkspace } from '../world/clrk.ts'
+import { NAMES } from '../world/names.ts'
+import type { World } from '../world/world.ts'
+
+const CACHE = join(import.meta.dirname, '../../node_modules/.cache/clrk/compat')
+/** What npm installed: packages by name, and the programs that they bring. */
+export const PACKAGES = join(CACHE, 'npm/node_modules')
+/** The virtual environment, with its pip. */
+export const PYTHON = join(CACHE, 'python/bin')
+/** None where the machine's cargo is too old for current crates. */
+export const RUST = join(CACHE, 'rust/debug/rust-clients')
+export const BUN = join(PACKAGES, `@oven/bun-linux-${process.arch === 'x64' ? 'x64' : 'aarch64'}/bin/bun`)
+export const DENO = join(PACKAGES, `@deno/linux-${process.arch}-glibc/deno`)
+
+/** A workspace in which `import` finds the packages, as in a project after `npm install`. */
+export function makeProject(world: World): string {
+  const project = makeWorkspace(world, 'project')
+  symlinkSync(realpathSync(PACKAGES), join(project, 'node_modules'))
+  return project
+}
+
+/** Without any variable for proxies or trust. PATH: this Node, the packages' programs, the virtual environment. */
+export function callerEnvironment(world: World): Readonly<Record<string, string>> {
+  const own = [process.execPath, join(PACKAGES, '.bin/verdaccio'), join(PYTHON, 'python'), BUN, DENO, RUST]
+  const path = [...own.filter(existsSync).map(file => dirname(file)), '/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin']
+  return { PATH: path.join(':'), HOME: join(world.directory, 'home'), LANG: 'C.UTF-8' }
+}
+
+/** Where a test's own server has to listen, to be what stands at `name`. */
+export function portOf(name: string): number {
+  const standIn = NAMES[name]
+  if (standIn?.role !== 'service') throw new Error(`${name} is no service in this world`)
+  return standIn.port
+}
