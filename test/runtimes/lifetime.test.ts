@@ -173,7 +173,7 @@ test('the processor share is what was asked for', async t => {
   }
 })
 
-test('kill -9 of the worker ends its sandboxes, and the next one removes the rest', async () => {
+test('kill -9 of the worker ends its sandboxes, and the next one removes the rest', async t => {
   const program = `
     import { NETNS, runtime, specOf, STATE_ID, sh } from '${import.meta.dirname}/sandboxes.ts'
     const argv = sh('trap "" TERM HUP INT; setsid sleep 1000 & exec sleep 1000')
@@ -182,7 +182,11 @@ test('kill -9 of the worker ends its sandboxes, and the next one removes the res
   const worker = spawn(process.execPath, ['--input-type=module', '-e', program], {
     stdio: ['ignore', 'pipe', 'inherit'],
   })
+  t.after(() => worker.kill('SIGKILL'))
   const stateId = (await readUntil(worker.stdout, /\n/)).trim()
+  for (let tries = 0; tries < 500 && processesOf(stateId).length < 4; tries++) {
+    await new Promise(resolve => setTimeout(resolve, 10))
+  }
   assert.ok(processesOf(stateId).length >= 4)
   worker.kill('SIGKILL')
   await once(worker, 'exit')
