@@ -42,6 +42,7 @@ async function readImage(reference: string, state: string): Promise<ImageSurvey>
     const runtime = await connectEngine({
       host: process.env.DOCKER_HOST ?? null,
       stateId: stateIdOf(state), // what a crash leaves is removed by the next worker with that state
+      state,
       directory,
       dockerConfig: dockerConfig(),
     })

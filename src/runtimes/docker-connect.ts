@@ -10,7 +10,8 @@ import { ask } from './docker-errors.ts'
 import type { ImageRuntime } from './image-runtime.ts'
 
 /**
- * `host`: DOCKER_HOST, or null for the default sockets. `stateId`: `[a-z0-9]{8}`, tells workers of one host apart.
+ * `host`: DOCKER_HOST, or null for the default sockets. `stateId`: `[a-z0-9]{8}`, tells workers of one host apart. `state`: the
+ * worker's keys, which no agent gets for a workspace.
  * `directory`: made if it is missing; the engine mounts programs out of it, so it must be on a file system that both
  * see and that may hold programs. `dockerConfig`: path of Docker's config.json with credentials of registries, or null.
  *
@@ -20,6 +21,7 @@ import type { ImageRuntime } from './image-runtime.ts'
 export async function connectEngine(options: {
   readonly host: string | null
   readonly stateId: string
+  readonly state: string
   readonly directory: string
   readonly dockerConfig: string | null
 }): Promise<ImageRuntime> {
@@ -34,9 +36,9 @@ export async function connectEngine(options: {
   const refusal = refusalOf(version, info, release())
   if (refusal !== null) throw clrkError('CLRK_ENGINE_UNAVAILABLE', { engine: socket, ...refusal })
   const docker = new Docker({ ...connection, version: `v${apiVersion(version)}` })
-  const { stateId, directory, dockerConfig } = options
+  const { stateId, state, directory, dockerConfig } = options
   const kind = isPodman(version) ? 'podman' : 'docker'
-  return createDockerRuntime(createDockerEngine({ docker, socket, kind, stateId, directory, dockerConfig }))
+  return createDockerRuntime(createDockerEngine({ docker, socket, kind, stateId, state, directory, dockerConfig }))
 }
 
 /** The parts of `GET /version` and `GET /info` that decide. */

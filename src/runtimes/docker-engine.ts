@@ -18,6 +18,8 @@ export type DockerEngine = {
   /** Path of its socket, for sentences. */
   readonly socket: string
   readonly stateId: string
+  /** The worker's directory of keys, which no agent gets for a workspace. */
+  readonly state: string
   /** For files that the engine must see, and for what is kept of images. */
   readonly directory: string
   /** Path of Docker's config.json, or null. */
@@ -32,7 +34,7 @@ export type DockerEngine = {
 }
 
 export function createDockerEngine(
-  options: Pick<DockerEngine, 'docker' | 'socket' | 'stateId' | 'directory' | 'dockerConfig'> & {
+  options: Pick<DockerEngine, 'docker' | 'socket' | 'stateId' | 'state' | 'directory' | 'dockerConfig'> & {
     readonly kind: 'docker' | 'podman'
   },
 ): DockerEngine {

@@ -19,7 +19,8 @@ export async function startAgent(
   spec: ImageSandboxSpec,
   pause: string,
 ): Promise<RunningImageSandbox> {
-  const workspace = spec.workspace === null ? null : openWorkspace(spec.workspace, engine.workspaces.values())
+  const workspace =
+    spec.workspace === null ? null : openWorkspace(spec.workspace, engine.workspaces.values(), engine.state)
   const setting = await engine.setting()
   const request = agentContainer(setting, { ...spec, workspace: workspace?.path ?? null }, pause, workspace)
   const creating = engine.docker.createContainer(request)

@@ -38,17 +38,20 @@ type Machine = {
   readonly identities: Identities
   readonly seccomp: Uint8Array
   readonly stateId: string
+  readonly state: string
   readonly staging: string
   readonly emptyFile: string
   readonly emptyDirectory: string
 }
 
 /**
- * Called once in the worker, which is root. `stateId`: `[a-z0-9]{8}`, tells workers of one host apart. `staging`: a
+ * Called once in the worker, which is root. `stateId`: `[a-z0-9]{8}`, tells workers of one host apart. `state`: the
+ * directory with the worker's keys, which no agent gets for a workspace. `staging`: a
  * directory on a tmpfs in the worker's own mount namespace, reachable by any uid; every mount made here dies with it.
  * Throws CLRK_TOOL_MISSING.
  */
-export function createLocalRuntime({ stateId, staging }: { stateId: string; staging: string }): LocalRuntime {
+export function createLocalRuntime(options: { stateId: string; state: string; staging: string }): LocalRuntime {
+  const { stateId, state, staging } = options
   const tools = findLocalTools()
   const seccomp = compileSeccomp(SECCOMP_PROFILE)
   makePrivateMount(staging)
@@ -58,7 +61,7 @@ export function createLocalRuntime({ stateId, staging }: { stateId: string; stag
   mkdirSync(emptyDirectory, { mode: 0o555 })
   const identities = createIdentities(tools.unshare)
   identities.refill()
-  const machine: Machine = { tools, identities, seccomp, stateId, staging, emptyFile, emptyDirectory }
+  const machine: Machine = { tools, identities, seccomp, stateId, state, staging, emptyFile, emptyDirectory }
   return {
     start: (spec, netns) => start(machine, spec, netns.path),
     sweep: () => sweepCgroups(readCgroupSources(), `clrk-${stateId}-`),
@@ -99,7 +102,7 @@ async function start(machine: Machine, spec: SandboxSpec, netns: string): Promis
 }
 
 async function build(
-  { tools, identities, seccomp, stateId, staging, emptyFile, emptyDirectory }: Machine,
+  { tools, identities, seccomp, stateId, state, staging, emptyFile, emptyDirectory }: Machine,
   spec: SandboxSpec,
   netns: string,
   undo: ReturnType<typeof createUndo>,
@@ -114,7 +117,7 @@ async function build(
   const stage = createStage(join(staging, spec.id))
   undo.add(stage.clear)
   const host = readHostLayout(hostFiles)
-  const workspaceOptions = { stage, home: spec.home, base, unshare: tools.unshare }
+  const workspaceOptions = { stage, home: spec.home, state, base, unshare: tools.unshare }
   const staged = {
     emptyFile,
     emptyDirectory,

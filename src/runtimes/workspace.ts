@@ -11,16 +11,18 @@ import { createUserNamespace } from './user-namespace.ts'
 
 /**
  * Stages `path` with its owner's uid and gid shown as `base`.
- * Rejects with CLRK_SANDBOX_FAILED for a system directory, a home as a whole, or a file system that cannot do it.
+ * Rejects with CLRK_SANDBOX_FAILED for a system directory, a home as a whole, anything of the worker's `state`, or a file
+ * system that cannot do it.
  */
 export async function stageWorkspace(
   path: string,
-  { stage, home, base, unshare }: { stage: Stage; home: string; base: number; unshare: string },
+  { stage, home, state, base, unshare }: { stage: Stage; home: string; state: string; base: number; unshare: string },
 ): Promise<NonNullable<StagedPaths['workspace']>> {
   const descriptor = openWorkspace(path)
   try {
     const target = readlinkSync(`/proc/self/fd/${descriptor}`)
     for (const place of [target, path]) refuseUnsuitable(place, [home, resolveLinks(hostFiles, home).target])
+    if (holdsState(target, resolveLinks(hostFiles, state).target)) throw failure(path, ...STATE)
     const { uid, gid } = fstatSync(descriptor)
     const idmap = await createUserNamespace(
       unshare,
@@ -62,6 +64,14 @@ function refuseUnsuitable(path: string, homes: readonly string[]): void {
     throw failure(path, 'it is a system directory', 'Name a directory of your own, such as one in your home.')
   }
 }
+
+/** Would `path` show an agent, as its owner, the keys in the worker's `state`? Both without links. */
+export function holdsState(path: string, state: string): boolean {
+  return isWithin(path, state) || isWithin(state, path)
+}
+
+/** What is said of it, and what to do. */
+export const STATE = ["it is, holds or lies in the worker's state", 'Keep the state and the workspace apart.'] as const
 
 function isSystem(path: string): boolean {
   return /^\/(bin|boot|dev|etc|lib[a-z0-9]*|proc|run|sbin|sys|usr)(\/|$)/.test(path)

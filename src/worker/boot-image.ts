@@ -27,6 +27,7 @@ export function createImageBoot(state: State, progress: (line: string) => void):
     engine ??= connectEngine({
       host: process.env.DOCKER_HOST ?? null,
       stateId: state.id,
+      state: state.directory,
       directory,
       dockerConfig: dockerConfig(),
     }).catch(error => {

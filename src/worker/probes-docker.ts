@@ -11,7 +11,7 @@ import { isRoot, onlyRoot } from './probes-host.ts'
 /** `host`: DOCKER_HOST, or null. Asks the engine who it is and nothing else. */
 export async function probeEngine(host: string | null): Promise<Probe> {
   try {
-    await connectEngine({ host, stateId: 'clrkdoct', directory: tmpdir(), dockerConfig: null })
+    await connectEngine({ host, stateId: 'clrkdoct', state: tmpdir(), directory: tmpdir(), dockerConfig: null })
   } catch (error) {
     const isClosed = isClrkError(error) && error.fault.details.reason === 'this user may not use its socket'
     if (isClosed && !isRoot()) return onlyRoot(`whether the engine at ${error.fault.details.engine} can be used`)

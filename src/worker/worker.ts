@@ -47,7 +47,11 @@ export async function createWorker(state: State, version: string): Promise<Worke
   )
   const runs = openRuns(state.runs, state.running, reason => log('error', `run records cannot be written: ${reason}`))
   const staging = prepareStaging()
-  const runtime: LocalRuntime = createLocalRuntime({ stateId: state.id, staging: join(staging, 'sandboxes') })
+  const runtime: LocalRuntime = createLocalRuntime({
+    stateId: state.id,
+    state: state.directory,
+    staging: join(staging, 'sandboxes'),
+  })
   await runtime.sweep()
   const hostRoots = readHostRoots()
   const shardIds = await takeUidRange()

@@ -33,7 +33,13 @@ export const BUSYBOX: ImageFacts = await runtime.image('localhost/busybox:latest
 
 export function connect(stateId: string): Promise<ImageRuntime> {
   const host = `unix://${engine.socket}`
-  return connectEngine({ host, stateId, directory: join(engine.scratch, 'state'), dockerConfig: null })
+  return connectEngine({
+    host,
+    stateId,
+    state: join(engine.scratch, 'state'),
+    directory: join(engine.scratch, 'state'),
+    dockerConfig: null,
+  })
 }
 
 let count = 0

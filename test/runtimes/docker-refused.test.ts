@@ -13,7 +13,8 @@ import { registryCredentials, registryOf } from '../../src/runtimes/docker-crede
 const directory = mkdtempSync(join(tmpdir(), 'clrk-refused-'))
 test.after(() => rmSync(directory, { recursive: true }))
 
-const connect = (host: string) => connectEngine({ host, stateId: 'abcd1234', directory, dockerConfig: null })
+const connect = (host: string) =>
+  connectEngine({ host, stateId: 'abcd1234', state: directory, directory, dockerConfig: null })
 
 test('no engine, or no socket', async () => {
   await assert.rejects(connect(`unix://${directory}/none.sock`), /none\.sock: no engine answers there\. Start it/)
@@ -37,7 +38,7 @@ test('a socket that this user may not use', async t => {
   chownSync(socket, 65_534, 65_534)
   // Root without the power to pass everywhere: a clone may lie where no other uid gets to.
   const module = join(import.meta.dirname, '../../src/runtimes/docker-connect.ts')
-  const options = { host: `unix://${socket}`, stateId: 'abcd1234', directory, dockerConfig: null }
+  const options = { host: `unix://${socket}`, stateId: 'abcd1234', state: directory, directory, dockerConfig: null }
   const script = `import(${JSON.stringify(module)})
     .then(({ connectEngine }) => connectEngine(${JSON.stringify(options)}))
     .catch(error => console.log(error.message))`

@@ -196,7 +196,7 @@ test('kill -9 of the worker ends its sandboxes, and the next one removes the res
   assert.deepEqual(processesOf(stateId), [])
   assert.notDeepEqual(cgroupsOf(stateId), [])
 
-  await createLocalRuntime({ stateId, staging: stagingFor(stateId) }).sweep()
+  await createLocalRuntime({ stateId, state: '/nowhere', staging: stagingFor(stateId) }).sweep()
   assert.deepEqual(cgroupsOf(stateId), [])
 })
 
@@ -214,7 +214,7 @@ test('an agent whose worker dies while it boots is never let go', async () => {
 
 test('a sweep kills what still runs, and only what its own state id names', async t => {
   const stateId = 'sweeptst'
-  const other = createLocalRuntime({ stateId, staging: stagingFor(stateId) })
+  const other = createLocalRuntime({ stateId, state: '/nowhere', staging: stagingFor(stateId) })
   const theirs = await other.start(specOf(['/bin/sleep', '1000']), NETNS)
   const ours = await startSandbox(t, specOf(sh('echo up; read x; exit 5')))
   await readUntil(ours.stdout, /up/)

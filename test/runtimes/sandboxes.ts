@@ -33,7 +33,7 @@ mkdirSync(staging)
 
 const netns = createNetworkNamespace()
 export const NETNS = { path: `/proc/${process.pid}/fd/${netns}` }
-export const runtime: LocalRuntime = createLocalRuntime({ stateId: STATE_ID, staging })
+export const runtime: LocalRuntime = createLocalRuntime({ stateId: STATE_ID, state: join(SCRATCH, 'state'), staging })
 process.on('exit', () => {
   closeDescriptor(netns)
   unmount(SCRATCH)
