@@ -54,8 +54,10 @@ export type SniffedDecision =
   | { readonly action: 'explain'; readonly how: 'http'; readonly name: HostName | null; readonly fault: ClrkFault }
   | { readonly action: 'reset'; readonly fault: ClrkFault }
 
+const HTTP_PORT = 80
+
 /** Ports where even a hopeless connection is read, so that it can be told why. */
-const EXPLAINED_PORTS: ReadonlySet<number> = new Set([80, 443])
+const EXPLAINED_PORTS: ReadonlySet<number> = new Set([HTTP_PORT, PROVIDER_PORT])
 
 /** By destination alone. */
 export function decideTarget(policy: Policy, target: Target, port: number): TargetDecision {
@@ -207,9 +209,14 @@ function mayHoldName(policy: Policy, port: number): boolean {
   return policy.l4Rules.some(({ hostnames, ports }) => hostnames.length > 0 && coversPort(ports, port))
 }
 
-/** On 443 only where a TCP listener says so for that very port (T47). */
+/**
+ * On 443, and on a port of which a listener says what is spoken there, only where a TCP listener says so as well (T47).
+ * On 80 only under allow-all: bytes that no HTTP parser of ours reads could name another host to the same server (T18).
+ */
 function takesRaw(policy: Policy, port: number): boolean {
-  return port !== PROVIDER_PORT || hasOwnListener(policy, 'tcp', port)
+  if (hasOwnListener(policy, 'tcp', port)) return true
+  if (port === PROVIDER_PORT || policy.listeners.some(listener => listener.port === port)) return false
+  return port !== HTTP_PORT || policy.defaultPolicy === 'allow-all'
 }
 
 function hasOwnListener(policy: Policy, kind: ListenerKind, port: number): boolean {

@@ -5,19 +5,19 @@ import type { Http2Connection } from '../http2/serve.ts'
 import { originalDestination } from '../kernel/syscalls.ts'
 import { LIMITS } from '../limits.ts'
 import { parseAddress } from '../policy/addresses.ts'
-import { decideSniffed, decideTarget, type SniffedDecision, type Target } from '../policy/decide-connection.ts'
+import { decideSniffed, decideTarget, type SniffedDecision } from '../policy/decide-connection.ts'
+import type { HostName } from '../policy/policy.ts'
 import { chosenProtocol, terminateTls } from '../tls/terminate.ts'
 import { type DialTarget, dialTcp, faultOf } from '../upstream/dial.ts'
 import { reportLimit } from './audit.ts'
 import type { Authority, SandboxContext } from './context.ts'
 import { reset } from './deny.ts'
+import { firstToSpeak } from './first-words.ts'
+import { type Destination, refuse, refused, report } from './refuse.ts'
 import { serveExplanation, serveRequests } from './requests.ts'
 import { serveHttp2Explanation, serveHttp2Requests } from './requests-http2.ts'
-import { type Sniffed, sniff } from './sniff.ts'
+import { refuseLateRequest, type Sniffed, sniff, UNFINISHED } from './sniff.ts'
 import { splice } from './splice.ts'
-
-/** Where the agent was going. */
-export type Destination = { readonly target: Target; readonly address: string; readonly port: number }
 
 export type Revocable = {
   /** Decides again under the policy of now; what it no longer allows is closed. */
@@ -63,11 +63,14 @@ const EMPTY = Buffer.alloc(0)
  * what decides again about a WebSocket on it.
  */
 type Standing = {
-  sniffed: Exclude<Sniffed, { kind: 'error' | 'nothing' }> | null
+  sniffed: Words | null
   action: SniffedDecision['action'] | null
   http2: Http2Connection | null
   recheckUpgraded: () => void
 }
+
+/** What a decision can be made on. */
+type Words = Exclude<Sniffed, { kind: 'error' | 'nothing' }>
 
 /** What came first; `alpn` where it was a ClientHello. */
 type Hello = { readonly bytes: Buffer; readonly alpn?: readonly string[] }
@@ -108,13 +111,23 @@ async function carry(
   }
   const serverMaySpeakFirst =
     first.verdict === 'raw-address' || (first.verdict === 'allow' && !EXPLAINED_PORTS.has(port))
-  const sniffed = await sniff(socket, serverMaySpeakFirst)
+  await follow(context, socket, destination, standing, await sniff(socket, serverMaySpeakFirst), null)
+}
+
+/** `upstream`: where the agent was silent, the connection that was made for it. */
+async function follow(
+  context: SandboxContext,
+  socket: Socket,
+  destination: Destination,
+  standing: Standing,
+  sniffed: Sniffed,
+  upstream: Socket | null,
+): Promise<void> {
+  const { target, port } = destination
   if (socket.destroyed) return
   if (sniffed.kind === 'nothing') return reset(socket)
   if (sniffed.kind === 'error') {
-    const name = target.kind === 'name' ? target.name : destination.address
-    const { code, details } = sniffed.fault
-    return refuse(context, socket, destination, { code, details: { name, port, ...details } }, 'tls')
+    return refuse(context, socket, destination, at(destination, sniffed.fault), 'tls')
   }
 
   const decision = decideSniffed(context.gateway.policy(), target, port, sniffed)
@@ -123,6 +136,10 @@ async function carry(
   if ('wouldDeny' in decision && decision.wouldDeny !== undefined && decision.wouldDeny !== null) {
     report(context, destination, decision.wouldDeny, sniffed.kind === 'raw' ? 'tcp' : sniffed.kind, 'would-deny')
   }
+  if (upstream !== null && decision.action === 'splice') {
+    return upstream.destroyed ? reset(socket) : join(context, socket, destination, upstream, sniffed)
+  }
+  upstream?.destroy()
   switch (decision.action) {
     case 'terminate':
       return terminate(context, socket, { scheme: 'https', name: decision.name, port }, sniffed, standing)
@@ -135,11 +152,12 @@ async function carry(
       standing.recheckUpgraded = serveRequests(context, socket, { scheme: 'http', name: decision.name, port })
       return
     case 'passthrough':
-      return spliceTo(context, socket, destination, { name: decision.name }, sniffed.bytes)
+      return spliceTo(context, socket, destination, { name: decision.name }, sniffed)
     case 'splice': {
       const { name, address } = decision
-      if (name !== null) return spliceTo(context, socket, destination, { name }, sniffed.bytes)
-      if (address !== null) return spliceTo(context, socket, destination, { address }, sniffed.bytes)
+      if (name !== null && sniffed.bytes.length === 0) return hear(context, socket, destination, standing, name)
+      if (name !== null) return spliceTo(context, socket, destination, { name }, sniffed)
+      if (address !== null) return spliceTo(context, socket, destination, { address }, sniffed)
       throw clrkError('CLRK_INTERNAL', { reason: 'a splice without a destination' })
     }
     case 'explain':
@@ -200,56 +218,44 @@ async function explain(
   else serveExplanation(context, secured, fault)
 }
 
+/** The agent was silent: the server may speak first. If the agent does after all, its first bytes decide as always. */
+async function hear(
+  context: SandboxContext,
+  socket: Socket,
+  destination: Destination,
+  standing: Standing,
+  name: HostName,
+): Promise<void> {
+  const upstream = await dialTcp(context.gateway.dialContext(), { name }, destination.port)
+  const speaker = await firstToSpeak(socket, upstream)
+  if (speaker === null) return
+  if (speaker === upstream) return splice(socket, upstream, null, () => {})
+  try {
+    await follow(context, socket, destination, standing, await sniff(socket, false), upstream)
+  } finally {
+    if (upstream.listenerCount('data') === 0) upstream.destroy() // it was not spliced
+  }
+}
+
 async function spliceTo(
   context: SandboxContext,
   socket: Socket,
   destination: Destination,
   to: DialTarget,
-  first: Buffer,
+  sniffed: Words,
 ): Promise<void> {
   const upstream = await dialTcp(context.gateway.dialContext(), to, destination.port)
   if (socket.destroyed) return void upstream.destroy()
-  splice(socket, upstream, first, () => {})
+  join(context, socket, destination, upstream, sniffed)
 }
 
-function refuse(
-  context: SandboxContext,
-  socket: Socket,
-  destination: Destination,
-  fault: ClrkFault,
-  protocol: 'tcp' | 'tls' | 'http',
-  action: 'denied' | 'failed' = 'denied',
-): void {
-  if (action === 'denied') refused(context, destination, fault, protocol, null)
-  else report(context, destination, fault, protocol, action)
-  reset(socket)
+/** Splices; HTTP that comes in two halves, so that the first passes for something else, goes no further. */
+function join(context: SandboxContext, socket: Socket, destination: Destination, upstream: Socket, sniffed: Words) {
+  const refuseHalf = () => refuse(context, socket, destination, at(destination, UNFINISHED.fault), 'http')
+  if (sniffed.kind === 'raw' && sniffed.undecided) refuseLateRequest(socket, upstream, sniffed.bytes, refuseHalf)
+  splice(socket, upstream, sniffed.bytes, () => {})
 }
 
-function refused(
-  context: SandboxContext,
-  destination: Destination,
-  fault: ClrkFault,
-  protocol: 'tcp' | 'tls' | 'http',
-  name: string | null,
-): void {
-  context.counters.denied += 1
-  report(context, destination, fault, protocol, 'denied', name)
-}
-
-function report(
-  context: SandboxContext,
-  { target, address, port }: Destination,
-  fault: ClrkFault,
-  protocol: 'tcp' | 'tls' | 'http',
-  action: 'denied' | 'failed' | 'would-deny',
-  name: string | null = null,
-): void {
-  context.audit({
-    action,
-    protocol,
-    name: name ?? (target.kind === 'name' ? target.name : null),
-    address: target.kind === 'address' ? address : null,
-    port,
-    fault,
-  })
+function at({ target, address, port }: Destination, { code, details }: ClrkFault): ClrkFault {
+  return { code, details: { name: target.kind === 'name' ? target.name : address, port, ...details } }
 }

@@ -126,6 +126,9 @@ for (const [what, rules, destination, port, sniffed, expected] of [
   ['raw bytes on 443 (T47)', DENY, 'a.com', 443, raw, 'reset PROTOCOL_NOT_ALLOWED'],
   ['raw bytes on 443 under allow-all (T47)', OPEN_TCP, 'a.com', 443, raw, 'reset PROTOCOL_NOT_ALLOWED'],
   ['raw bytes on 443 with a TCP listener on it', RAW, 'a.com', 443, raw, 'splice a.com'],
+  ['raw bytes on 80 (T18)', DENY, 'a.com', 80, raw, 'reset PROTOCOL_NOT_ALLOWED'],
+  ['raw bytes on 80 under allow-all with a TLS listener alone', ALLOW, 'a.com', 80, raw, 'splice a.com'],
+  ['raw bytes on 80 under allow-all with an HTTP listener', HTTP, 'a.com', 80, raw, 'reset PROTOCOL_NOT_ALLOWED'],
   ['raw bytes to a provider', RAW, 'api.anthropic.com', 443, raw, 'reset PROTOCOL_NOT_ALLOWED'],
   // Without termination.
   ['passthrough', PASS, 'a.com', 443, tls('a.com'), 'passthrough a.com'],
