@@ -1,5 +1,7 @@
 /** The responder on a sandbox's sockets: UDP on 127.0.0.1 and ::1, TCP on both, from descriptors that were handed over. */
+
 import { createSocket, type Socket as UdpSocket } from 'node:dgram'
+import { once } from 'node:events'
 import { createServer, type Server, type Socket } from 'node:net'
 import { forbidRebind } from '../kernel/syscalls.ts'
 import { LIMITS } from '../limits.ts'
@@ -66,7 +68,8 @@ async function serveTcp(socket: Socket, lookUp: (name: string) => Promise<NameAn
       const framed = Buffer.alloc(2 + reply.length)
       framed.writeUInt16BE(reply.length, 0)
       reply.copy(framed, 2)
-      socket.write(framed)
+      // Who asks and never reads must not fill our memory; the time-out ends it.
+      if (!socket.write(framed)) await once(socket, 'drain')
     }
   }
   socket.end()

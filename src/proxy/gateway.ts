@@ -77,15 +77,18 @@ export function createGateway(id: string, initial: GatewayState, environment: Ga
     update: next => {
       const nextTrust = next.additionalRoots === state.additionalRoots ? trust : trustOf(next, environment)
       const previous = state.policy
+      const formerTrust = trust
       state = next
       trust = nextTrust
       former = [...former, ...revealed(secrets)].slice(-FORMER_VALUES)
       secrets = secretValues(next)
       redactor = redactorOf(secrets)
       exporter.setSecretValues(revealed(secrets))
-      if (next.policy.digest === previous.digest) return
+      const samePolicy = next.policy.digest === previous.digest
+      if (samePolicy && nextTrust === formerTrust) return
       pool.clear()
       http2.clear()
+      if (samePolicy) return
       exporter.close().catch(() => {}) // what it could not send it has reported
       exporter = exporterOf()
     },

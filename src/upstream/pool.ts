@@ -41,7 +41,10 @@ export function createPool(context: () => DialContext): UpstreamPool {
   }, LIMITS.upstreamIdleMs / 4)
   sweep.unref()
 
-  function lease(key: string, socket: TLSSocket, fresh: boolean): Lease {
+  /** Counts `clear`s: what was dialled and verified under an earlier policy or trust serves its exchange and no other. */
+  let generation = 0
+
+  function lease(key: string, socket: TLSSocket, fresh: boolean, of = generation): Lease {
     let lent = true
     return {
       socket,
@@ -49,7 +52,7 @@ export function createPool(context: () => DialContext): UpstreamPool {
       release: reusable => {
         if (!lent) return
         lent = false
-        if (!reusable || socket.destroyed || !socket.writable) socket.destroy()
+        if (!reusable || of !== generation || socket.destroyed || !socket.writable) socket.destroy()
         else park(key, socket)
       },
     }
@@ -70,6 +73,7 @@ export function createPool(context: () => DialContext): UpstreamPool {
   }
 
   function clear(): void {
+    generation += 1
     for (const list of idle.values()) for (const entry of [...list]) entry.drop()
     idle.clear()
     sessions.clear()
@@ -85,12 +89,14 @@ export function createPool(context: () => DialContext): UpstreamPool {
         if (!socket.destroyed && socket.writable) return lease(key, socket, false)
         socket.destroy()
       }
+      const of = generation
       return dialTls(context(), name, port, sessions.get(key)).then(socket => {
         socket.on('session', session => {
+          if (of !== generation) return
           if (sessions.size >= SESSIONS) sessions.clear()
           sessions.set(key, session)
         })
-        return lease(key, socket, true)
+        return lease(key, socket, true, of)
       })
     },
     clear,
