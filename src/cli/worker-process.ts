@@ -36,7 +36,7 @@ export async function startWorker({ state, ephemeral }: { state: string; ephemer
   const main = join(import.meta.dirname, `../api/main${extension}`)
   const log = openLog(state)
   const options = ['--state', state, ...(ephemeral ? ['--ephemeral'] : [])]
-  const child = spawn('unshare', ['--mount', '--propagation', 'slave', '--', process.execPath, main, ...options], {
+  const child = spawn('unshare', ['--mount', '--propagation', 'slave', '--', process.execPath, ...NODE, main, ...options], {
     cwd: '/',
     detached: true,
     env: pick(process.env, ['PATH', 'HOME', 'LANG', 'DOCKER_HOST', 'DOCKER_CONFIG']),
@@ -119,6 +119,9 @@ function openLog(state: string): number {
 function pick(environment: NodeJS.ProcessEnv, names: readonly string[]): NodeJS.ProcessEnv {
   return Object.fromEntries(names.flatMap(name => (environment[name] === undefined ? [] : [[name, environment[name]]])))
 }
+
+/** No signal opens an inspector on loopback: who speaks to it reads the CA's key. */
+const NODE = ['--disable-sigusr1']
 
 /** How long joining a worker that is starting or ending is tried. */
 const JOIN_MS = 15_000
