@@ -5,7 +5,7 @@ set -eu
 cd "$(dirname -- "$0")"
 cache=$(cd ../../node_modules && pwd)/.cache/clrk/compat
 mkdir -p "$cache"
-PATH=$PATH:/root/.cargo/bin
+PATH=$PATH:/root/.cargo/bin:/usr/local/go/bin
 
 # part NAME FILES…: is it to be made anew?
 changed() { part=$1; shift; stamp=$(sha256sum "$@"); [ "$(cat "$cache/$part.sum" 2>/dev/null || :)" != "$stamp" ]; }
@@ -31,5 +31,11 @@ fi
 if command -v cargo >/dev/null && changed rust rust/Cargo.lock rust/src/main.rs; then
   echo 'setup: cargo build for the compatibility tests'
   cargo build --quiet --locked --manifest-path rust/Cargo.toml --target-dir "$cache/rust" </dev/null
+  made
+fi
+
+if changed h2spec h2spec/go.mod h2spec/go.sum; then
+  echo 'setup: go build of h2spec for the compatibility tests'
+  (cd h2spec && GOTOOLCHAIN=local GOFLAGS=-mod=readonly go build -o "$cache/h2spec/h2spec" github.com/summerwind/h2spec/cmd/h2spec)
   made
 fi

@@ -12,6 +12,8 @@ export const PACKAGES = join(CACHE, 'npm/node_modules')
 export const PYTHON = join(CACHE, 'python/bin')
 /** None where the machine's cargo is too old for current crates. */
 export const RUST = join(CACHE, 'rust/debug/rust-clients')
+/** Checks HTTP/2 servers, case by case. */
+export const H2SPEC = join(CACHE, 'h2spec/h2spec')
 export const BUN = join(PACKAGES, `@oven/bun-linux-${process.arch === 'x64' ? 'x64' : 'aarch64'}/bin/bun`)
 export const DENO = join(PACKAGES, `@deno/linux-${process.arch}-glibc/deno`)
 
@@ -24,7 +26,7 @@ export function makeProject(world: World): string {
 
 /** Without any variable for proxies or trust. PATH: this Node, the packages' programs, the virtual environment. */
 export function callerEnvironment(world: World): Readonly<Record<string, string>> {
-  const own = [process.execPath, join(PACKAGES, '.bin/verdaccio'), join(PYTHON, 'python'), BUN, DENO, RUST]
+  const own = [process.execPath, join(PACKAGES, '.bin/verdaccio'), join(PYTHON, 'python'), BUN, DENO, RUST, H2SPEC]
   const path = [...own.filter(existsSync).map(file => dirname(file)), '/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin']
   return { PATH: path.join(':'), HOME: join(world.directory, 'home'), LANG: 'C.UTF-8' }
 }
