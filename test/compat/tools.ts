@@ -17,6 +17,11 @@ export const H2SPEC = join(CACHE, 'h2spec/h2spec')
 export const BUN = join(PACKAGES, `@oven/bun-linux-${process.arch === 'x64' ? 'x64' : 'aarch64'}/bin/bun`)
 export const DENO = join(PACKAGES, `@deno/linux-${process.arch}-glibc/deno`)
 
+const ARCH = process.arch === 'x64' ? 'x86_64' : 'aarch64'
+/** The agents themselves, as their vendors publish them. */
+export const CLAUDE = join(PACKAGES, `@anthropic-ai/claude-code-linux-${process.arch}/claude`)
+export const CODEX = join(PACKAGES, `@openai/codex-linux-${process.arch}/vendor/${ARCH}-unknown-linux-musl/bin/codex`)
+
 /** A workspace in which `import` finds the packages, as in a project after `npm install`. */
 export function makeProject(world: World): string {
   const project = makeWorkspace(world, 'project')
@@ -26,7 +31,17 @@ export function makeProject(world: World): string {
 
 /** Without any variable for proxies or trust. PATH: this Node, the packages' programs, the virtual environment. */
 export function callerEnvironment(world: World): Readonly<Record<string, string>> {
-  const own = [process.execPath, join(PACKAGES, '.bin/verdaccio'), join(PYTHON, 'python'), BUN, DENO, RUST, H2SPEC]
+  const own = [
+    CLAUDE,
+    CODEX,
+    process.execPath,
+    join(PACKAGES, '.bin/verdaccio'),
+    join(PYTHON, 'python'),
+    BUN,
+    DENO,
+    RUST,
+    H2SPEC,
+  ]
   const path = [...own.filter(existsSync).map(file => dirname(file)), '/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin']
   return { PATH: path.join(':'), HOME: join(world.directory, 'home'), LANG: 'C.UTF-8' }
 }
