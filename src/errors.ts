@@ -219,6 +219,21 @@ const CATALOGUE = {
     why: d => `The answer of ${d.name} was refused: ${d.reason}.`,
     fix: () => 'Report it to the owner of the host.',
   },
+  CLRK_UPSTREAM_ENCODED: {
+    status: 502,
+    fault: 'provider',
+    title: 'the answer could hide the credential',
+    why: d => `${d.name} sent what was not asked for, ${d.reason}, in which its credential could not be looked for.`,
+    fix: () => 'Ask for another representation; the request itself was sent.',
+  },
+  CLRK_SECRET_ECHOED: {
+    status: 502,
+    fault: 'provider',
+    title: 'the host sent the credential back',
+    why: d =>
+      `The answer of ${d.name} held the value of ${d.secret} in its ${d.where}; the agent saw a mask in its place.`,
+    fix: () => 'Name only the endpoints in the route that an agent needs.',
+  },
   CLRK_LIMIT: {
     status: 429,
     fault: 'agent',

@@ -7,6 +7,7 @@ import type { Credential, ProviderId } from '../policy/policy.ts'
 import { PLACEHOLDER } from '../providers/provider.ts'
 import { providerById } from '../providers/registry.ts'
 import { headerValueProblem, type SecretValue } from '../secrets/value.ts'
+import { createSearch, type Search } from './scrub.ts'
 
 export type Injection = {
   /** Is this header (lower case) one of the agent's that must go? */
@@ -15,6 +16,8 @@ export type Injection = {
   readonly set: readonly (readonly [name: string, value: string])[]
   /** The target without the provider's credential parameters. */
   readonly target: string
+  /** For what was set, in what comes back. */
+  readonly search: Search
   /** Parameters that were taken out of the target, lower case. */
   readonly removedParameters: readonly string[]
 }
@@ -39,12 +42,14 @@ export function planInjection(
 ): InjectionResult {
   const set: (readonly [string, string])[] = []
   const injected = new Set<string>()
+  const values: SecretValue[] = []
   for (const { secret, headerName } of credentials) {
     const value = secretOf(`${secret.secret}/${secret.key}`)
     if (value === undefined || headerValueProblem(value) !== null) {
       return { fault: { code: 'CLRK_SECRET_MISSING', details: { secret: secret.secret, key: secret.key } } }
     }
     set.push([headerName, value.reveal()])
+    values.push(value)
     injected.add(headerName)
   }
   const stripped = strip === null ? NOTHING : headersOf(strip)
@@ -53,9 +58,29 @@ export function planInjection(
     remove: name => stripped.has(name) || injected.has(name),
     set,
     target: kept,
+    search: searchFor(values),
     removedParameters: removed,
   }
 }
+
+/** Made once for each set of values: those of a Secret are one object until it changes. */
+function searchFor(values: readonly SecretValue[]): Search {
+  const [first] = values
+  if (first === undefined) return NOTHING_SOUGHT
+  const known = searches.get(first)
+  if (
+    known !== undefined &&
+    known.values.length === values.length &&
+    known.values.every((value, at) => value === values[at])
+  )
+    return known.search
+  const search = createSearch(values.map(value => ({ name: value.name, value: value.reveal() })))
+  searches.set(first, { values, search })
+  return search
+}
+
+const NOTHING_SOUGHT = createSearch([])
+const searches = new WeakMap<SecretValue, { readonly values: readonly SecretValue[]; readonly search: Search }>()
 
 /**
  * Parts the subprotocols that an agent offers (RFC 6455 §4.1): those that go on, and the credentials that some clients

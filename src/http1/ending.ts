@@ -25,6 +25,12 @@ export function fail(session: Session, fault: ClrkFault): void {
   }
 }
 
+/** What the upstream sends may not be passed on. */
+export function spoilt(session: Session): void {
+  const { code, problem } = session.response
+  fail(session, { code, details: { name: nameOf(session), reason: problem } })
+}
+
 /** Bytes that are no request: nothing after them can be understood. */
 export function refuse(session: Session, fault: ClrkFault): void {
   session.head = null
@@ -99,8 +105,9 @@ export function ended(session: Session, fault: ClrkFault | null, aborted: boolea
 }
 
 export function release(session: Session, reusable: boolean): void {
-  const { lease } = session
+  const { lease, response } = session
   session.lease = null
+  response.guarded?.destroy()
   if (lease !== null) giveBack(session, lease, reusable)
 }
 

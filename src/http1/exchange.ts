@@ -22,6 +22,7 @@ import {
   refuse,
   refuseBody,
   release,
+  spoilt,
 } from './ending.ts'
 import { dashed } from './grammar.ts'
 import type { RequestHead } from './head.ts'
@@ -52,6 +53,9 @@ export function serveHttp1(agent: Duplex, hooks: Http1Hooks, options: Partial<Ht
       upstreamData: chunk => upstreamData(session, chunk),
       upstreamDrained: () => steer(session),
       upstreamClosed: inOrder => upstreamClosed(session, inOrder),
+      delivered: () => finish(session),
+      emptied: () => void (agent.writableNeedDrain || agentDrained(session)),
+      spoilt: () => spoilt(session),
       next: () => nextRequest(session),
       late: () => expired(session),
     },
@@ -81,6 +85,7 @@ function agentData(session: Session, chunk: Buffer): void {
 }
 
 function agentDrained(session: Session): void {
+  session.response.guarded?.resume()
   if (session.lease?.socket.isPaused()) session.lease.socket.resume()
   if (session.lease !== null && session.response.started) session.deadline.set(session.options.streamIdleMs)
   if (session.phase === 'head') consume(session)
@@ -216,25 +221,20 @@ function upstreamData(session: Session, chunk: Buffer): void {
   if (session.phase === 'tunnel') return tunnelDown(session, chunk)
   const { response } = session
   const progress = relayResponse(response, chunk, session.requestBody.done)
-  if (progress === 'bad') {
-    fail(session, { code: response.code, details: { name: nameOf(session), reason: response.problem } })
-  } else if (progress === 'done') {
-    finish(session)
-  } else {
-    if (progress === 'switched') openTunnel(session)
-    awaitNext(session)
-    if (session.agent.writableNeedDrain) session.lease?.socket.pause()
-  }
+  if (progress === 'bad') return spoilt(session)
+  if (progress === 'done') return finish(session)
+  if (progress === 'switched') openTunnel(session)
+  awaitNext(session)
+  if (session.agent.writableNeedDrain || response.full) session.lease?.socket.pause()
 }
 
 function upstreamClosed(session: Session, inOrder: boolean): void {
   const { lease, forward, response, requestBody } = session
   if (lease === null || forward === null) return
   if (session.phase === 'tunnel') return upstreamLeftTunnel(session, inOrder)
-  if (inOrder && endResponse(response) === 'done') {
-    finish(session)
-    return
-  }
+  const progress = endResponse(response, inOrder)
+  if (progress === 'done') finish(session)
+  if (progress !== 'bad') return
   // RFC 9110 §9.2.2: what may have been acted on is not sent twice, unless acting twice is the same as once.
   const replayable = !session.bodySent && (!requestBody.done || IDEMPOTENT.test(session.head?.method ?? ''))
   if (replayable && !response.heard && !lease.fresh && !session.retried) {

@@ -78,15 +78,38 @@ export type ExchangeSummary = {
 }
 
 /**
- * Changes a response so that no secret is echoed (T79, T80). While there is one the body is re-framed to chunked and
- * trailers are dropped. One that throws ends the exchange: nothing goes to the agent past it. Of an upgraded connection
- * it sees the head alone.
+ * Changes a response so that no secret is echoed (T79, T80). Of one exchange. Lengths stay; while there is one, a chunked
+ * body is chunked anew and its trailers are dropped. One that throws ends the exchange: nothing goes to the agent past it.
  */
 export type ResponseGuard = {
-  /** A complete head, final or interim, as it would go out; returns what goes out. */
+  /** A complete head, final or interim, or trailers in the form of one, as it would go out; returns what goes out. */
   readonly head: (text: string) => string
-  /** The next payload; returns what may go out now (it may hold back an overlap). */
-  readonly body: (slice: Buffer) => Buffer
-  /** What was held back, at the end of the payload. */
-  readonly end: () => Buffer
+  /** Begins the body that belongs to `head`; a text (CLRK_UPSTREAM_ENCODED) where it cannot be read, and must not go out. */
+  readonly body: (head: ResponseHead, sink: GuardSink) => GuardedBody | string
+  /** After a 101: from the bytes of the origin's frames to those that may go out now. Throws a ClrkError. */
+  readonly frames: () => (chunk: Buffer) => Buffer
+}
+
+/** Where a guarded body goes, within `write` and `end` or later. */
+export type GuardSink = {
+  /** Never empty. */
+  readonly data: (payload: Buffer) => void
+  /** All of it has gone to `data`. */
+  readonly end: () => void
+  /** A `write` that said false may be followed by another. */
+  readonly drained: () => void
+  /** CLRK_UPSTREAM_ENCODED */
+  readonly failed: (reason: string) => void
+}
+
+export type GuardedBody = {
+  /** Its content coding is taken off: another length, and no Content-Encoding. */
+  readonly decoded: boolean
+  /** The next payload; false: wait for `drained`. */
+  readonly write: (slice: Buffer) => boolean
+  readonly end: () => void
+  readonly pause: () => void
+  readonly resume: () => void
+  /** After it nothing is called. */
+  readonly destroy: () => void
 }

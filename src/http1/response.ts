@@ -3,14 +3,14 @@
  * hop-by-hop fields do not; body bytes pass as they are wherever the framing can stay.
  */
 import type { Duplex } from 'node:stream'
-import type { ErrorCode } from '../errors.ts'
+import { type ErrorCode, isClrkError } from '../errors.ts'
 import { LIMITS } from '../limits.ts'
 import type { Body, BodyFraming, PayloadSink } from './body.ts'
 import { createBody, startBody, takeBody } from './body.ts'
 import type { RequestHead, ResponseHead } from './head.ts'
 import type { HeadReader } from './head-reader.ts'
 import { createResponseReader } from './head-reader.ts'
-import type { ResponseGuard } from './hooks.ts'
+import type { GuardedBody, GuardSink, ResponseGuard } from './hooks.ts'
 import type { Watch } from './observe.ts'
 import { sawResponseBody, sawResponseHead } from './observe.ts'
 import { rewriteResponseHead } from './rewrite.ts'
@@ -26,6 +26,15 @@ export type Response = {
   readonly sees: PayloadSink
   request: RequestHead | null
   guard: ResponseGuard | null
+  readonly guardSink: GuardSink
+  /** The body on its way through the guard, or null; `full`: it takes no more before it has drained. */
+  guarded: GuardedBody | null
+  full: boolean
+  /** All of the body has come, and has gone out. */
+  whole: boolean
+  delivered: boolean
+  /** What the origin's bytes go through after a 101 with a guard, or null. */
+  frames: ((chunk: Buffer) => Buffer) | null
   /** What the request asks to become, or null. */
   upgrade: WebSocketRequest | null
   /** A byte came from the upstream: the request is not to be sent again. */
@@ -33,7 +42,8 @@ export type Response = {
   /** The final head has gone to the agent: no other answer is possible. */
   started: boolean
   interim: number
-  mode: 'raw' | 'chunked' | 'plain'
+  /** How the body goes out: as it came, by its length, chunked, or up to the end of the connection. */
+  mode: 'raw' | 'length' | 'chunked' | 'plain'
   /** The agent's connection ends with this response. */
   closes: boolean
   /** The upstream connection may carry another exchange, as far as this response says. */
@@ -42,14 +52,24 @@ export type Response = {
   problem: string
 }
 
+/** What a guard does in its own time. */
+export type ResponseEvents = {
+  /** A response whose last progress was `whole` is `done`. */
+  readonly delivered: () => void
+  /** A response that was `full` takes bytes again. */
+  readonly emptied: () => void
+  /** `code` and `problem` say why; nothing more may be passed on. */
+  readonly spoilt: () => void
+}
+
 /**
- * `more`: call again with the next bytes. `switched`: what comes next is no HTTP. `bad`: `code` and `problem` say why;
+ * `more`: call again with the next bytes. `whole`: there are none, and `delivered` follows. `switched`: what comes next is no HTTP. `bad`: `code` and `problem` say why;
  * nothing more may be passed on.
  */
-export type Progress = 'more' | 'done' | 'switched' | 'bad'
+export type Progress = 'more' | 'whole' | 'done' | 'switched' | 'bad'
 
-export function createResponse(agent: Duplex, watch: Watch): Response {
-  return {
+export function createResponse(agent: Duplex, watch: Watch, events: ResponseEvents): Response {
+  const response: Response = {
     agent,
     watch,
     reader: createResponseReader(),
@@ -57,6 +77,31 @@ export function createResponse(agent: Duplex, watch: Watch): Response {
     sees: (chunk, from, to) => sawResponseBody(watch, chunk, from, to),
     request: null,
     guard: null,
+    guardSink: {
+      data: payload => {
+        writePayload(response, payload)
+        if (agent.writableNeedDrain) response.guarded?.pause()
+      },
+      end: () => {
+        finishPayload(response)
+        response.delivered = true
+        if (response.whole) events.delivered()
+      },
+      drained: () => {
+        response.full = false
+        events.emptied()
+      },
+      failed: reason => {
+        response.code = 'CLRK_UPSTREAM_ENCODED'
+        response.problem = reason
+        events.spoilt()
+      },
+    },
+    guarded: null,
+    full: false,
+    whole: false,
+    delivered: false,
+    frames: null,
     upgrade: null,
     heard: false,
     started: false,
@@ -67,6 +112,7 @@ export function createResponse(agent: Duplex, watch: Watch): Response {
     code: 'CLRK_UPSTREAM_MALFORMED',
     problem: '',
   }
+  return response
 }
 
 /** Makes it ready for the response to `request`. */
@@ -80,7 +126,9 @@ export function awaitResponse(
   response.request = request
   response.guard = guard
   response.upgrade = upgrade
+  response.guarded = response.frames = null
   response.heard = response.started = response.closes = response.reusable = false
+  response.full = response.whole = response.delivered = false
   response.interim = 0
   response.code = 'CLRK_UPSTREAM_MALFORMED'
   response.body.payloadBytes = 0
@@ -89,6 +137,7 @@ export function awaitResponse(
 /** `requestDone`: the whole request has been sent; a response that begins earlier ends the agent's connection. */
 export function relayResponse(response: Response, chunk: Buffer, requestDone: boolean): Progress {
   response.heard = true
+  if (response.whole) return endedAt(response, chunk, 0)
   try {
     let bytes = chunk
     while (!response.started) {
@@ -104,18 +153,22 @@ export function relayResponse(response: Response, chunk: Buffer, requestDone: bo
     }
     return relayBody(response, '', bytes)
   } catch (error) {
+    if (isClrkError(error)) {
+      response.code = error.fault.code
+      return bad(response, String(error.fault.details.reason))
+    }
     response.watch.report(error)
     response.code = 'CLRK_INTERNAL'
     return bad(response, 'A response could not be passed on')
   }
 }
 
-/** The upstream has ended its side in good order. `done` where that is how this response ends. */
-export function endResponse(response: Response): Progress {
-  if (!response.started || response.body.framing !== 'until-close' || response.body.done) return 'bad'
+/** The upstream has closed, `inOrder` or not. `done` or `whole` where that is no harm to this response. */
+export function endResponse(response: Response, inOrder: boolean): Progress {
+  if (response.whole) return 'whole'
+  if (!inOrder || !response.started || response.body.framing !== 'until-close' || response.body.done) return 'bad'
   try {
-    finishPayload(response)
-    return 'done'
+    return endPayload(response)
   } catch (error) {
     response.watch.report(error)
     return 'bad'
@@ -138,9 +191,11 @@ function relaySwitch(response: Response, head: ResponseHead, early: Buffer): Pro
   if (problem !== null) return bad(response, problem)
   const text = rewriteResponseHead(head, 'none', 'upgrade')
   const goesOut = guard === null ? text : guard.head(text)
+  response.frames = guard === null ? null : guard.frames()
+  const first = response.frames === null ? early : response.frames(early)
   response.started = true
   sawResponseHead(watch, head)
-  writeHead(agent, goesOut, early, 0, early.length)
+  writeHead(agent, goesOut, first, 0, first.length)
   response.body.payloadBytes = early.length
   if (early.length > 0) sawResponseBody(watch, early, 0, early.length)
   return 'switched'
@@ -150,9 +205,17 @@ function relayFinal(response: Response, head: ResponseHead, rest: Buffer, reques
   const { request, guard } = response
   if (request === null) return bad(response, 'it answers nothing')
   const framing = bodyFraming(head, request.method)
-  const keepsFraming = framing.kind === 'none' || (guard === null && framing.kind !== 'until-close')
+  const guarded = guard === null || framing.kind === 'none' ? null : guard.body(head, response.guardSink)
+  if (typeof guarded === 'string') {
+    response.code = 'CLRK_UPSTREAM_ENCODED'
+    return bad(response, guarded)
+  }
+  response.guarded = guarded
+  const keepsFraming = framing.kind === 'none' || (guarded === null && framing.kind !== 'until-close')
   const dechunks = request.version === '1.0' && head.framing.kind === 'chunked'
-  response.mode = keepsFraming && !dechunks ? 'raw' : request.version === '1.1' ? 'chunked' : 'plain'
+  const reframed = request.version === '1.1' ? 'chunked' : 'plain'
+  const keepsLength = framing.kind === 'length' && !guarded?.decoded
+  response.mode = keepsFraming && !dechunks ? 'raw' : keepsLength ? 'length' : reframed
   response.closes = !request.keepAlive || !requestDone || response.mode === 'plain'
   response.reusable = head.keepAlive && framing.kind !== 'until-close'
   response.started = true
@@ -184,11 +247,12 @@ function relayBody(response: Response, head: string, bytes: Buffer): Progress {
     const end = takeBody(body, bytes, 0, (chunk, from, to) => {
       sawResponseBody(response.watch, chunk, from, to)
       const payload = slice(chunk, from, to)
-      writePayload(response, response.guard === null ? payload : response.guard.body(payload))
+      if (response.guarded === null) writePayload(response, payload)
+      else response.full = !response.guarded.write(payload)
     })
     if (end < 0) return bad(response, body.problem ?? '')
     if (!body.done) return 'more'
-    finishPayload(response)
+    endPayload(response)
     return endedAt(response, bytes, end)
   } finally {
     agent.uncork()
@@ -198,7 +262,7 @@ function relayBody(response: Response, head: string, bytes: Buffer): Progress {
 /** Bytes after the end are an answer to nothing: that connection is not used again. */
 function endedAt(response: Response, bytes: Buffer, end: number): Progress {
   if (end < bytes.length) response.reusable = false
-  return 'done'
+  return response.whole ? 'whole' : 'done'
 }
 
 function bad(response: Response, problem: string): Progress {
@@ -213,8 +277,15 @@ function writePayload(response: Response, payload: Buffer): void {
   if (response.mode === 'chunked') response.agent.write('\r\n', 'latin1')
 }
 
+/** All of the body has come. */
+function endPayload(response: Response): Progress {
+  if (response.guarded === null) finishPayload(response)
+  else response.guarded.end()
+  response.whole = response.guarded !== null && !response.delivered
+  return response.whole ? 'whole' : 'done'
+}
+
 function finishPayload(response: Response): void {
-  if (response.guard !== null) writePayload(response, response.guard.end())
   if (response.mode === 'chunked') response.agent.write('0\r\n\r\n', 'latin1')
 }
 

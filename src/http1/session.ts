@@ -10,7 +10,7 @@ import { createRequestReader } from './head-reader.ts'
 import type { Forward, Http1Hooks, UpstreamLease } from './hooks.ts'
 import type { Watch } from './observe.ts'
 import { sawRequestBody } from './observe.ts'
-import type { Response } from './response.ts'
+import type { Response, ResponseEvents } from './response.ts'
 import { createResponse } from './response.ts'
 import type { LegOwner } from './upstream-leg.ts'
 
@@ -26,12 +26,13 @@ export type Http1Options = {
 }
 
 /** What happens to a session from outside the agent's socket. */
-export type SessionEvents = LegOwner & {
-  /** The exchange is over: the next request, please. */
-  readonly next: () => void
-  /** The deadline has passed. */
-  readonly late: () => void
-}
+export type SessionEvents = LegOwner &
+  ResponseEvents & {
+    /** The exchange is over: the next request, please. */
+    readonly next: () => void
+    /** The deadline has passed. */
+    readonly late: () => void
+  }
 
 export type Session = {
   readonly agent: Duplex
@@ -79,7 +80,7 @@ export function createSession(agent: Duplex, hooks: Http1Hooks, options: Http1Op
     watch,
     requestBody: createBody(),
     sees: (chunk, from, to) => sawRequestBody(watch, chunk, from, to),
-    response: createResponse(agent, watch),
+    response: createResponse(agent, watch, events),
     phase: 'head',
     rest: EMPTY,
     paused: false,

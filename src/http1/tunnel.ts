@@ -1,8 +1,9 @@
 /**
  * Two sockets joined byte for byte after an upgrade, until both ends are closed. A side that cannot write pauses the
- * other, the end of one side passes to the other, and neither socket ever serves anything else again.
+ * other, the end of one side passes to the other, and neither socket ever serves anything else again. With a guard the
+ * origin's bytes go through its frames, and what is no frame ends both.
  */
-import { abort, close, destroy, ended, fail, nameOf, release } from './ending.ts'
+import { abort, broken, close, destroy, ended, fail, nameOf, release } from './ending.ts'
 import { sawRequestBody, sawResponseBody } from './observe.ts'
 import type { Session } from './session.ts'
 import { EMPTY, steer } from './session.ts'
@@ -30,7 +31,13 @@ export function tunnelDown(session: Session, chunk: Buffer): void {
   if (!agent.writable) return
   response.body.payloadBytes += chunk.length
   sawResponseBody(session.watch, chunk, 0, chunk.length)
-  if (!agent.write(chunk)) lease?.socket.pause()
+  let bytes = chunk
+  try {
+    if (response.frames !== null) bytes = response.frames(chunk)
+  } catch (error) {
+    return broken(session, error)
+  }
+  if (!agent.write(bytes)) lease?.socket.pause()
   session.deadline.set(session.options.streamIdleMs)
 }
 

@@ -78,7 +78,8 @@ export function expired(exchange: Exchange): void {
 }
 
 export function ended(exchange: Exchange, fault: ClrkFault | null, aborted: boolean): void {
-  const { watch, bytesUp, bytesDown } = exchange
+  const { watch, bytesUp, bytesDown, guarded } = exchange
+  guarded?.destroy()
   if (watch.observer !== null) sawEnd(watch, { bytesUp, bytesDown, fault, aborted })
 }
 

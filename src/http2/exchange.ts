@@ -42,6 +42,7 @@ export function serveStream(
     head: null,
     forward: null,
     leg: null,
+    guarded: null,
     requestDone: bodyless,
     requestTrailers: [],
     responseTrailers: [],
@@ -58,7 +59,10 @@ export function serveStream(
     agentClosed(exchange)
     closed(!exchange.settled)
   })
-  stream.on('drain', () => exchange.leg?.resume())
+  stream.on('drain', () => {
+    exchange.guarded?.resume()
+    exchange.leg?.resume()
+  })
   stream.on('wantTrailers', () => sendTrailers(exchange))
   if (!bodyless) {
     stream.on('trailers', (_headers, _flags, trailers) => {

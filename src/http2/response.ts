@@ -1,11 +1,12 @@
 /** One response, from the origin to the agent's stream: re-framed by HTTP/2, hop-by-hop fields gone, never buffered. */
 import { constants } from 'node:http2'
 import type { ResponseHead } from '../http1/head.ts'
+import type { GuardSink } from '../http1/hooks.ts'
 import { sawResponseBody, sawResponseHead } from '../http1/observe.ts'
 import { rewriteResponseHead } from '../http1/rewrite.ts'
 import { slice } from '../http1/write-head.ts'
 import { LIMITS } from '../limits.ts'
-import { broken, ended, fail } from './ending.ts'
+import { attempt, broken, ended, fail } from './ending.ts'
 import { allowedTrailers, fieldObject, fieldsOf, responseFields } from './head.ts'
 import type { Trailers } from './hooks.ts'
 import { awaitNext, type Exchange, nameOf, respond } from './stream.ts'
@@ -26,8 +27,11 @@ export function relayHead(exchange: Exchange, received: ResponseHead, bodyless: 
   const { stream, forward, watch } = exchange
   const guard = forward?.guard ?? null
   sawResponseHead(watch, received)
+  const guarded = guard === null || bodyless ? null : guard.body(received, sinkOf(exchange))
+  if (typeof guarded === 'string') return failEncoded(exchange, guarded)
+  exchange.guarded = guarded
   // A guard may change the length, and 204 has none (RFC 9110 §8.6); HTTP/2 frames without it.
-  const keepsLength = received.framing.kind === 'length' && guard === null && received.status !== 204
+  const keepsLength = received.framing.kind === 'length' && !guarded?.decoded && received.status !== 204
   const text = rewriteResponseHead(received, keepsLength ? 'keep' : 'none', null)
   const fields = responseFields(guard === null ? text : guard.head(text))
   exchange.started = true
@@ -37,12 +41,13 @@ export function relayHead(exchange: Exchange, received: ResponseHead, bodyless: 
 }
 
 export function relayData(exchange: Exchange, chunk: Buffer, from: number, to: number): void {
-  const { stream, forward, watch, leg } = exchange
+  const { watch, leg, guarded } = exchange
   exchange.bytesDown += to - from
   try {
     sawResponseBody(watch, chunk, from, to)
     const payload = slice(chunk, from, to)
-    if (!stream.write(forward?.guard?.body(payload) ?? payload)) leg?.pause()
+    if (guarded === null) write(exchange, payload)
+    else if (!guarded.write(payload)) leg?.pause()
     awaitNext(exchange)
   } catch (error) {
     broken(exchange, error)
@@ -50,14 +55,38 @@ export function relayData(exchange: Exchange, chunk: Buffer, from: number, to: n
 }
 
 export function relayEnd(exchange: Exchange, trailers: Trailers): void {
-  const { stream, forward } = exchange
+  const { forward, guarded } = exchange
   const guard = forward?.guard ?? null
   exchange.leg = null
-  const held = guard?.end()
-  if (held !== undefined && held.length > 0) stream.write(held)
   const allowed = allowedTrailers(trailers, () => false)
   // A guard reads complete heads: the trailers are shown to it as one, since gRPC puts its errors there.
   exchange.responseTrailers = guard === null || allowed.length === 0 ? allowed : fieldsOf(guard.head(headOf(allowed)))
+  if (guarded === null) finish(exchange)
+  else guarded.end()
+}
+
+function write({ stream, leg, guarded }: Exchange, payload: Buffer): void {
+  if (stream.write(payload)) return
+  guarded?.pause()
+  leg?.pause()
+}
+
+function sinkOf(exchange: Exchange): GuardSink {
+  return {
+    data: payload => attempt(exchange, () => write(exchange, payload)),
+    end: () => attempt(exchange, () => finish(exchange)),
+    drained: () => exchange.stream.writableNeedDrain || exchange.leg?.resume(),
+    failed: reason => attempt(exchange, () => failEncoded(exchange, reason)),
+  }
+}
+
+function failEncoded(exchange: Exchange, reason: string): void {
+  fail(exchange, { code: 'CLRK_UPSTREAM_ENCODED', details: { name: nameOf(exchange), reason } })
+}
+
+/** All of the body has gone out. */
+function finish(exchange: Exchange): void {
+  const { stream } = exchange
   ended(exchange, null, false)
   exchange.phase = 'over'
   exchange.settled = true

@@ -2,6 +2,7 @@
 import type { Http2Stream, ServerHttp2Stream } from 'node:http2'
 import type { Deadline } from '../http1/deadline.ts'
 import type { RequestHead } from '../http1/head.ts'
+import type { GuardedBody } from '../http1/hooks.ts'
 import type { Watch } from '../http1/observe.ts'
 import type { Http2Forward, Http2Hooks, Leg, Trailers } from './hooks.ts'
 
@@ -19,6 +20,8 @@ export type Exchange = {
   head: RequestHead | null
   forward: Http2Forward | null
   leg: Leg | null
+  /** The body on its way through the guard, or null. */
+  guarded: GuardedBody | null
   /** All of the request has come. */
   requestDone: boolean
   requestTrailers: Trailers

@@ -1,8 +1,10 @@
 /** One request, in whatever protocol it came: decided afresh, given its credential, counted, audited and recorded. */
+
 import { type Injection, isForeignCredential, partSubprotocols, planInjection } from '../credentials/inject.ts'
+import { createResponseGuard, hidesEchoes, PLAIN_ANSWERS } from '../credentials/response-guard.ts'
 import type { ClrkFault } from '../errors.ts'
 import { fieldValues, type RequestHead } from '../http1/head.ts'
-import type { Answer, Forward } from '../http1/hooks.ts'
+import type { Answer, Forward, ResponseGuard } from '../http1/hooks.ts'
 import { readUpgrade } from '../http1/websocket.ts'
 import { decideRequest, type RequestDecision } from '../policy/decide-request.ts'
 import type { ProviderRule } from '../policy/policy.ts'
@@ -49,16 +51,17 @@ export function decide<A>(
       ? { kept: upgrade?.subprotocols ?? [], credentials: [] }
       : partSubprotocols(upgrade.subprotocols)
   reportForeign(context, authority, head, injection, credentials)
-  if (injection.set.length > 0) counters.injected += 1
+  const injects = injection.set.length > 0
+  if (injects) counters.injected += 1
   return {
     kind: 'forward',
     upgrade: upgrade === null ? null : { ...upgrade, subprotocols: kept },
-    remove: injection.remove,
-    set: injection.set,
+    remove: injects ? name => injection.remove(name) || hidesEchoes(name) : injection.remove,
+    set: injects ? [...PLAIN_ANSWERS, ...injection.set] : injection.set,
     target: injection.target,
     acquire,
     observer: observeExchange(context, authority, head, decision.rule),
-    guard: null,
+    guard: injects ? guardAnswer(context, authority, injection) : null,
     firstByteMs: policy.requestTimeoutMs,
   }
 }
@@ -109,6 +112,14 @@ export function refused(context: SandboxContext, { scheme, name, port }: Authori
 /** What the agent reads of `fault`. */
 export function answer({ gateway }: SandboxContext, fault: ClrkFault): Answer {
   return { kind: 'answer', ...problemAnswer(fault, gateway.policy().gateway), close: false }
+}
+
+/** What was set does not come back; that it would have is audited. */
+function guardAnswer({ audit }: SandboxContext, { name, port }: Authority, { search }: Injection): ResponseGuard {
+  return createResponseGuard(search, name, (secret, where) => {
+    const fault: ClrkFault = { code: 'CLRK_SECRET_ECHOED', details: { name, secret, where } }
+    audit({ action: 'replaced', protocol: 'http', name, address: null, port, fault })
+  })
 }
 
 /** A credential of the agent's own, not the placeholder, was removed: say so once in a while, without its value. */

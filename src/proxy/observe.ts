@@ -62,7 +62,7 @@ export function observeExchange(
 
   return {
     requestHead: (_head, set) => {
-      injected = set.map(([header]) => header)
+      injected = set.map(([header]) => header).filter(header => header !== 'accept-encoding') // response-guard.ts asks
     },
     requestBody: (chunk, from, to) => request.push(chunk.subarray(from, to)),
     responseHead: received => {

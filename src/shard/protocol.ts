@@ -85,7 +85,7 @@ export type AuditLine = {
   readonly sandbox: string
   readonly agent: string
   readonly gateway: string
-  readonly action: 'denied' | 'would-deny' | 'stripped' | 'failed'
+  readonly action: 'denied' | 'would-deny' | 'stripped' | 'replaced' | 'failed'
   readonly protocol: 'dns' | 'tcp' | 'tls' | 'http'
   readonly name: string | null
   readonly address: string | null

@@ -19,8 +19,8 @@ function injected(result: ReturnType<typeof planInjection>) {
 }
 
 test('every credential header of the provider goes, the policy’s is set', () => {
-  const { remove, set } = injected(planInjection('anthropic', [credential], '/v1/messages', secrets('sk-real\n')))
-  assert.deepEqual(set, [['x-api-key', 'sk-real']])
+  const { remove, set } = injected(planInjection('anthropic', [credential], '/v1/messages', secrets('sk-real-key\n')))
+  assert.deepEqual(set, [['x-api-key', 'sk-real-key']])
   assert.deepEqual(['x-api-key', 'authorization', 'proxy-authorization', 'content-type', 'user-agent'].map(remove), [
     true,
     true,
@@ -31,7 +31,7 @@ test('every credential header of the provider goes, the policy’s is set', () =
 })
 
 test('a missing or unusable secret is a fault that names it, never its value (T95, T96)', () => {
-  for (const value of [undefined, '', 'two\nlines', 'nul\0', ' padded', 'ünicode']) {
+  for (const value of [undefined, '', 'two\nlines', 'nul\0', ' padded', 'ünicode-key', '7 chars']) {
     const result = planInjection('anthropic', [credential], '/', name =>
       value === undefined ? undefined : secretValue(name, value),
     )

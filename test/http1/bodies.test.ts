@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
 import test from 'node:test'
-import type { ResponseGuard } from '../../src/http1/hooks.ts'
+import { guardThat } from './guard.ts'
 import type { Peer } from './rig.ts'
 import { startRig } from './rig.ts'
 
@@ -79,13 +79,13 @@ test('the observer sees every payload byte in order, and is told the end once', 
   assert.deepEqual(seen, ['POST x-api-key', '200', end])
 })
 
-test('a guard sees heads and payload, changes both, and its answer is chunked', async t => {
+test('a guard sees heads and payload, changes both, and one that changes the length is chunked', async t => {
   // T79, T80
-  const guard: ResponseGuard = {
-    head: text => text.replace('secret', 'hidden'),
-    body: slice => Buffer.from(slice.toString().replace('secret', '')),
-    end: () => Buffer.from('held'),
-  }
+  const guard = guardThat(
+    text => text.replace('secret', 'hidden'),
+    slice => Buffer.from(slice.toString().replace('secret', '')),
+    { decoded: true, held: 'held' },
+  )
   const rig = await startRig(t, { decide: forward => ({ ...forward, guard }) })
   const agent = await rig.agent()
   agent.write(GET)
@@ -98,18 +98,36 @@ test('a guard sees heads and payload, changes both, and its answer is chunked', 
   )
   agent.write(GET)
   await upstream.until('\r\n\r\n', 2)
-  upstream.write('HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n6\r\nsecret\r\n0\r\nEcho: secret\r\n\r\n')
-  assert.match(await agent.until('held\r\n0\r\n\r\n', 2), /chunked\r\n\r\n4\r\nheld\r\n0\r\n\r\n$/)
+  upstream.write('HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n7\r\n1secret\r\n0\r\nEcho: secret\r\n\r\n')
+  assert.match(await agent.until('held\r\n0\r\n\r\n', 2), /chunked\r\n\r\n1\r\n1\r\n4\r\nheld\r\n0\r\n\r\n$/)
+})
+
+test('behind a guard that keeps the length, the length stays, and the connection is used again', async t => {
+  const guard = guardThat(
+    text => text,
+    slice => Buffer.from(slice.toString().replace('secret', 'hidden')),
+  )
+  const rig = await startRig(t, { decide: forward => ({ ...forward, guard }) })
+  const agent = await rig.agent()
+  agent.write(GET)
+  const upstream = await rig.nextUpstream()
+  await upstream.until('\r\n\r\n')
+  upstream.write('HTTP/1.1 200 OK\r\nContent-Length: 13\r\n\r\none sec')
+  await agent.until('one')
+  upstream.write('ret ab')
+  await agent.until('ret ab')
+  agent.write(GET)
+  await upstream.until('\r\n\r\n', 2)
+  upstream.write('HTTP/1.1 200 OK\r\nContent-Length: 13\r\n\r\none secret ab')
+  const length = 'HTTP/1.1 200 OK\r\nContent-Length: 13\r\n\r\n'
+  assert.equal(await agent.until('hidden ab'), `${length}one secret ab${length}one hidden ab`)
 })
 
 test('past a guard that throws nothing goes to the agent', async t => {
   const fail = () => {
     throw new Error('guard')
   }
-  for (const guard of [
-    { head: fail, body: (slice: Buffer) => slice, end: () => Buffer.alloc(0) },
-    { head: (text: string) => text, body: fail, end: () => Buffer.alloc(0) },
-  ]) {
+  for (const guard of [guardThat(fail, slice => slice), guardThat(text => text, fail)]) {
     const rig = await startRig(t, { decide: forward => ({ ...forward, guard }) })
     const agent = await rig.agent()
     agent.write(GET)

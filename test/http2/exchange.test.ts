@@ -48,6 +48,8 @@ test('h2 to h2: fields in order, twice and as bytes; the credential is set whate
       '2',
       'x-a',
       '\xe9',
+      'accept-encoding',
+      'identity',
       'x-api-key',
       CANARY,
       'te',

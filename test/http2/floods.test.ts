@@ -136,7 +136,22 @@ for (const [what, field] of [
     agent.send(frame(TYPE.headers, END_HEADERS | END_STREAM, 1, request(NAME, [field, ['x-last', '1']])))
     assert.notEqual(await agent.until(({ type, stream }) => type === TYPE.data && stream === 1), null)
     assert.deepEqual(raw, [
-      [':method', 'GET', ':scheme', 'https', ':authority', NAME, ':path', '/', 'x-last', '1', 'x-api-key', CANARY],
+      [
+        ':method',
+        'GET',
+        ':scheme',
+        'https',
+        ':authority',
+        NAME,
+        ':path',
+        '/',
+        'x-last',
+        '1',
+        'accept-encoding',
+        'identity',
+        'x-api-key',
+        CANARY,
+      ],
     ])
   })
 }

@@ -6,9 +6,10 @@ import type { AddressInfo } from 'node:net'
 import { type TestContext, test } from 'node:test'
 import { connect as connectTls, createServer as createTlsServer, type TLSSocket } from 'node:tls'
 import { describe } from '../../src/errors.ts'
-import type { ExchangeSummary, ResponseGuard } from '../../src/http1/hooks.ts'
+import type { ExchangeSummary } from '../../src/http1/hooks.ts'
 import type { Http2Decision, Http2Forward, Http2Hooks } from '../../src/http2/hooks.ts'
 import { type Http2Connection, type Http2Options, serveHttp2 } from '../../src/http2/serve.ts'
+import { guardThat } from '../http1/guard.ts'
 import { END_HEADERS, frame, rawPeer, request, TYPE } from './frames.ts'
 import { AUTHORITY, answered, get, NAME } from './rig.ts'
 
@@ -42,11 +43,11 @@ test('a response that stands still is reset, and the origin is told', async t =>
 })
 
 test('a guard sees heads, body and trailers, and what it returns goes out', async t => {
-  const guard: ResponseGuard = {
-    head: text => text.replaceAll('secret', 'hidden'),
-    body: slice => Buffer.from(slice.toString().replaceAll('secret', 'hidden')),
-    end: () => Buffer.from('|end'),
-  }
+  const guard = guardThat(
+    text => text.replaceAll('secret', 'hidden'),
+    slice => Buffer.from(slice.toString().replaceAll('secret', 'hidden')),
+    { decoded: true, held: '|end' },
+  )
   const { agent, next } = await start(t, { guard })
   const answer = get(agent(), {})
   const upstream = await next()
@@ -69,7 +70,12 @@ for (const [what, change] of [
   ['a header that cannot be set', { set: [['x-a', 'line\nend']] as const }],
   [
     'a guard that throws',
-    { guard: { head: () => fail(), body: (slice: Buffer) => slice, end: () => Buffer.alloc(0) } },
+    {
+      guard: guardThat(
+        () => fail(),
+        slice => slice,
+      ),
+    },
   ],
 ] as const) {
   test(`${what} ends its stream with an answer or a reset, and no other`, async t => {

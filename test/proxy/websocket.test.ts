@@ -94,12 +94,12 @@ test('a placeholder where a subprotocol carries a key goes, and is no foreign cr
   assert.deepEqual(rig.audited, [])
 })
 
-test('large and many messages come back as they were, compressed or not, and are recorded once', async t => {
+test('large and many messages come back as they were, never compressed, and are recorded once', async t => {
   const origin = await startOrigin(t)
   const rig = await startRig(t, origin.address, ', otlp: {captureBody: {maxBytes: 65536, includeContentTypes: [""]}}')
   const { client, tls } = await open(t, rig)
-  assert.match(client.extensions, /permessage-deflate/)
-  assert.match(origin.extensionsOf()[0] ?? '', /permessage-deflate/)
+  assert.equal(client.extensions, '') // in compressed messages no echo could be seen
+  assert.equal(origin.extensionsOf()[0], '')
   const handshakeBytes = [tls.bytesWritten, tls.bytesRead]
 
   const large = randomBytes(1 << 24)
