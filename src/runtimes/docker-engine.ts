@@ -41,7 +41,7 @@ export function createDockerEngine(
   const { docker, socket, stateId, directory } = options
   const seccomp = JSON.stringify(seccompJson(SECCOMP_PROFILE, process.arch === 'arm64' ? 'arm64' : 'x64'))
 
-  async function setting(): Promise<EngineSetting> {
+  async function makeSetting(): Promise<EngineSetting> {
     const [pause, init] = await Promise.all([staticProgram('pause', directory), staticProgram('init', directory)])
     return {
       stateId,
@@ -53,6 +53,15 @@ export function createDockerEngine(
       openFiles: Math.min(65_536, hardLimit('open files') ?? 65_536),
       processes: hardLimit('processes') ?? -1,
     }
+  }
+
+  // Many boots at once make it once: two imports of the pause image would leave one without a name.
+  let making: Promise<EngineSetting> | null = null
+  const setting = () => {
+    making ??= makeSetting().finally(() => {
+      making = null
+    })
+    return making
   }
 
   return {

@@ -63,7 +63,7 @@ export async function removeContainer(engine: DockerEngine, container: Container
 
 /**
  * Opens the network namespace of process `pid`, proves that it is the one of that container and has nothing but `lo`,
- * and lets IPv6 in, which engines turn off. The worker will do as it likes in there, so it must not be another one:
+ * lets IPv6 in, which engines turn off, and closes ICMP sockets, which they open to all. The worker will do as it likes in there, so it must not be another one:
  * process ids of a virtual machine, or of a machine far away, mean something else here.
  */
 export function openPodNamespace(pid: number, container: string): number {
@@ -83,6 +83,7 @@ export function openPodNamespace(pid: number, container: string): number {
       for (const name of ['all', 'default', 'lo']) {
         writeFileSync(`/proc/sys/net/ipv6/conf/${name}/disable_ipv6`, '0')
       }
+      writeFileSync('/proc/sys/net/ipv4/ping_group_range', '1 0') // no group, as a new namespace has it
     })
     return netns
   } catch (error) {

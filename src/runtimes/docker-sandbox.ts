@@ -67,7 +67,9 @@ async function run(
 
   const connection = await ask(engine.socket, 'attaching to it', attach(engine, container))
   undo.push(() => connection.destroy())
-  const streams = attachedStreams(connection, spec.stdio.kind)
+  const streams = attachedStreams(connection, spec.stdio.kind, () => {
+    container.kill({ signal: 'SIGPIPE' }).catch(() => {}) // it has ended
+  })
   const waiting = await ask(engine.socket, 'waiting for its end', nextExit(engine, container))
   await engine.starting(() => ask(engine.socket, 'starting its container', container.start()))
   const resize = (rows: number, columns: number) => {

@@ -10,8 +10,15 @@ export type AttachedStreams = {
   readonly ended: Promise<void>
 }
 
-/** With a terminal both streams are one, as it is; its input ends with the end-of-file character (^D). */
-export function attachedStreams(connection: Duplex, kind: 'pipes' | 'terminal'): AttachedStreams {
+/**
+ * With a terminal both streams are one, as it is; its input ends with the end-of-file character (^D). `unread` is called
+ * once, when the agent writes to a stream whose reader has turned away: the pipe itself is the engine's, and stays whole.
+ */
+export function attachedStreams(
+  connection: Duplex,
+  kind: 'pipes' | 'terminal',
+  unread: () => void = () => {},
+): AttachedStreams {
   const ended = Promise.withResolvers<void>()
   connection.on('error', () => {}) // the engine is gone: `ended` says so
   connection.on('close', () => ended.resolve())
@@ -34,13 +41,13 @@ export function attachedStreams(connection: Duplex, kind: 'pipes' | 'terminal'):
   })
   if (kind === 'terminal') {
     const stdout = new PassThrough()
-    void pump(connection, chunk => [[stdout, chunk]]).then(() => stdout.end())
+    void pump(connection, chunk => [[stdout, chunk]], unread).then(() => stdout.end())
     return { stdin, stdout, stderr: null, ended: ended.promise }
   }
   const stdout = new PassThrough()
   const stderr = new PassThrough()
   const split = createSplitter(stdout, stderr)
-  void pump(connection, split).then(() => {
+  void pump(connection, split, unread).then(() => {
     stdout.end()
     stderr.end()
   })
@@ -50,10 +57,15 @@ export function attachedStreams(connection: Duplex, kind: 'pipes' | 'terminal'):
 type Pieces = readonly (readonly [PassThrough, Buffer])[]
 
 /** Hands on what comes and waits for slow readers; one that has turned away is no reason to wait. */
-async function pump(source: Readable, split: (chunk: Buffer) => Pieces): Promise<void> {
+async function pump(source: Readable, split: (chunk: Buffer) => Pieces, unread: () => void): Promise<void> {
+  let isTold = false
   try {
     for await (const chunk of source) {
       for (const [target, piece] of split(chunk)) {
+        if (target.destroyed && !isTold) {
+          isTold = true
+          unread()
+        }
         if (target.destroyed || target.write(piece)) continue
         await Promise.race([once(target, 'drain'), once(target, 'close')])
       }

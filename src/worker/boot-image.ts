@@ -5,6 +5,7 @@ import { messageOf } from '../errors.ts'
 import { duplicateDescriptor } from '../kernel/syscalls.ts'
 import { plumbNamespace } from '../plumbing/netns.ts'
 import { connectEngine } from '../runtimes/docker-connect.ts'
+import { isWithin } from '../runtimes/host-files.ts'
 import type { ImageRuntime, RunningImageSandbox } from '../runtimes/image-runtime.ts'
 import { installTrust } from '../trust/install.ts'
 import { planTrust } from '../trust/plan.ts'
@@ -63,7 +64,7 @@ export function createImageBoot(state: State, progress: (line: string) => void):
                 command: request.command,
                 args: request.args,
                 environment: agentEnvironment(surroundings.callerEnvironment, gateway.policy(), request.environment),
-                workingDirectory: request.workingDirectory,
+                workingDirectory: request.workingDirectory ?? directoryInWorkspace(surroundings),
                 user: request.user,
                 workspace: surroundings.workspace,
                 readOnlyRoot: false,
@@ -92,6 +93,11 @@ export function createImageBoot(state: State, progress: (line: string) => void):
       }
     },
   }
+}
+
+/** The caller's own directory where the workspace shows it, as a local sandbox has it; null: the image's. */
+function directoryInWorkspace({ workspace, callerDirectory }: BootRequest['surroundings']): string | null {
+  return workspace !== null && isWithin(callerDirectory, workspace) ? callerDirectory : null
 }
 
 /** Path of Docker's own config.json, or null. */

@@ -2,15 +2,13 @@
 import assert from 'node:assert/strict'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import test from 'node:test'
-import { auditLines, CLRK, clrkRun, stateOf } from '../world/clrk.ts'
+import { auditLines, clrkRun } from '../world/clrk.ts'
 import { gateway, injection, providerRoute, secret, writeManifests } from '../world/manifests.ts'
-import { createWorld } from '../world/world.ts'
+import { testEverywhere } from '../world/runtimes.ts'
 
 const CURL = ['curl', '-sS', '--max-time', '20', '-w', '\n%{http_code} %{content_type}'] as const
 
-test('the YAML in a denial, applied, allows what was denied', async t => {
-  const world = await createWorld(t)
+testEverywhere('the YAML in a denial, applied, allows what was denied', async (world, t) => {
   const key = secret('anthropic-credentials', { 'api-key': world.key })
   const resources = [gateway(), providerRoute(), injection(), key]
   for (const [what, url, code] of [
@@ -20,8 +18,7 @@ test('the YAML in a denial, applied, allows what was denied', async t => {
   ] as const) {
     await t.test(what, async () => {
       const file = writeManifests(world, resources)
-      const run = (more: readonly string[]) =>
-        world.host([...CLRK, 'run', '-f', file, ...more, '--state', stateOf(world), '--', ...CURL, url])
+      const run = (more: readonly string[]) => clrkRun(world, [...CURL, url], { arguments: ['-f', file, ...more] })
       const denied = await run([])
       const [body = '', status] = denied.stdout.split(/\n(?=\d+ \S+$)/)
       assert.equal(status, '403 application/problem+json', denied.stderr)
@@ -49,8 +46,7 @@ test('the YAML in a denial, applied, allows what was denied', async t => {
   }
 })
 
-test('each denial is an audit line that names sandbox, gateway and reason', async t => {
-  const world = await createWorld(t)
+testEverywhere('each denial is an audit line that names sandbox, gateway and reason', async world => {
   const script =
     'curl -sS -o /dev/null https://other.example.com/secret/path?q=needle; curl -sS -m 5 telnet://198.41.0.4:22 </dev/null; true'
   const { code } = await clrkRun(world, ['sh', '-c', script])
@@ -71,8 +67,7 @@ test('each denial is an audit line that names sandbox, gateway and reason', asyn
   assert.ok(!JSON.stringify(lines).includes('needle'), 'what an agent put into a query stays out of the audit log')
 })
 
-test('an upstream that fails is explained as well, and never trusted', async t => {
-  const world = await createWorld(t)
+testEverywhere('an upstream that fails is explained as well, and never trusted', async world => {
   const hosts = ['expired.example.com', 'wrong-name.example.com', 'no-such-host.example.org']
   for (const [host, code] of [
     ['expired.example.com', 'CLRK_UPSTREAM_TLS'],

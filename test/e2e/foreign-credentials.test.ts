@@ -1,13 +1,11 @@
 /** What the agent sends as a credential never arrives: the policy's stands there, once. T32–T34. */
 import assert from 'node:assert/strict'
-import test from 'node:test'
 import { auditLines, clrkRun } from '../world/clrk.ts'
 import { mainJob } from '../world/manifests.ts'
 import { valuesOf } from '../world/origins.ts'
-import { createWorld } from '../world/world.ts'
+import { testEverywhere } from '../world/runtimes.ts'
 
-test('every way to send a key of one’s own ends at the proxy', async t => {
-  const world = await createWorld(t)
+testEverywhere('every way to send a key of one’s own ends at the proxy', async world => {
   const attempts = [
     ['x-api-key: sk-foreign'],
     ['X-API-KEY: sk-foreign', 'x-api-key: sk-foreign-two'],

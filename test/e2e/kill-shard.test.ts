@@ -2,14 +2,12 @@
 import assert from 'node:assert/strict'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import test from 'node:test'
 import { clrkStatus, makeWorkspace, spawnClrkRun, startWorker } from '../world/clrk.ts'
 import { eventually } from '../world/eventually.ts'
 import { allowHosts, gateway } from '../world/manifests.ts'
-import { createWorld } from '../world/world.ts'
+import { testEverywhere } from '../world/runtimes.ts'
 
-test('kill -9 of a shard', async t => {
-  const world = await createWorld(t)
+testEverywhere('kill -9 of a shard', async world => {
   await startWorker(world, [])
   const manifests = [gateway({ isolation: 'process' }), allowHosts('echo.example.com')]
   /** Starts an agent that has a shard of its own, and gives what asks it for one request. */

@@ -6,20 +6,18 @@ import assert from 'node:assert/strict'
 import { execFileSync, spawnSync } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
-import test from 'node:test'
 import { clrkRun, makeWorkspace, startWorker, stateOf, stopWorker } from '../world/clrk.ts'
 import { eventually } from '../world/eventually.ts'
 import { assertNothingLeft, grepForCanary, snapshot } from '../world/leaks.ts'
 import { gateway, injection, mainJob, providerRoute, secret } from '../world/manifests.ts'
 import { valuesOf } from '../world/origins.ts'
 import { addRepository } from '../world/repository.ts'
-import { createWorld } from '../world/world.ts'
+import { testEverywhere } from '../world/runtimes.ts'
 
 const URL = 'https://api.anthropic.com/v1/messages'
 const BODY = JSON.stringify({ model: 'claude-stand-in', max_tokens: 16, messages: [{ role: 'user', content: 'hi' }] })
 
-test('every client gets its answer with the key that it does not have', async t => {
-  const world = await createWorld(t)
+testEverywhere('every client gets its answer with the key that it does not have', async (world, t) => {
   const workspace = makeWorkspace(world)
   const before = snapshot(world)
   const worker = await startWorker(world, [])
@@ -57,8 +55,7 @@ test('every client gets its answer with the key that it does not have', async t 
   await assertNothingLeft(world, before)
 })
 
-test('git over HTTPS clones with the credential that it does not have', async t => {
-  const world = await createWorld(t)
+testEverywhere('git over HTTPS clones with the credential that it does not have', async world => {
   await addRepository(world, 'acme/notes.git', { 'notes.txt': 'kept in git\n' })
   const basic = `Basic ${Buffer.from(`x-access-token:${world.key}`).toString('base64')}`
   const manifests = [
@@ -78,20 +75,22 @@ test('git over HTTPS clones with the credential that it does not have', async t 
   for (const request of requests) assert.deepEqual(valuesOf(request, 'authorization'), [basic])
 })
 
-test('the host’s roots need not know the provider: upstreamTLS.additionalTrustBundleSecretRef', async t => {
-  const world = await createWorld(t, { hostTrustsStandIns: false })
-  const argv = ['curl', '-sS', '-o', '/dev/null', '-w', '%{http_code}', URL, '-d', BODY]
-  const refused = await clrkRun(world, argv, { manifests: mainJob(world.key) })
-  assert.equal(refused.stdout, '502')
-  assert.deepEqual(await world.requests(), [])
-  const bundle = { upstreamTLS: { additionalTrustBundleSecretRef: { name: 'stand-ins' } } }
-  const manifests = [...mainJob(world.key, bundle), secret('stand-ins', { 'ca.crt': world.authority })]
-  const answered = await clrkRun(world, argv, { manifests })
-  assert.equal(answered.stdout, '200', answered.stderr)
-})
+testEverywhere(
+  'the host’s roots need not know the provider: upstreamTLS.additionalTrustBundleSecretRef',
+  { hostTrustsStandIns: false },
+  async world => {
+    const argv = ['curl', '-sS', '-o', '/dev/null', '-w', '%{http_code}', URL, '-d', BODY]
+    const refused = await clrkRun(world, argv, { manifests: mainJob(world.key) })
+    assert.equal(refused.stdout, '502')
+    assert.deepEqual(await world.requests(), [])
+    const bundle = { upstreamTLS: { additionalTrustBundleSecretRef: { name: 'stand-ins' } } }
+    const manifests = [...mainJob(world.key, bundle), secret('stand-ins', { 'ca.crt': world.authority })]
+    const answered = await clrkRun(world, argv, { manifests })
+    assert.equal(answered.stdout, '200', answered.stderr)
+  },
+)
 
-test('the span shows the credential redacted', async t => {
-  const world = await createWorld(t)
+testEverywhere('the span shows the credential redacted', async world => {
   const otlp = { otlp: { endpoint: 'http://collector.example.com:4318' } }
   await startWorker(world, [])
   await clrkRun(world, ['curl', '-sS', URL, '-d', BODY], { manifests: mainJob(world.key, otlp) })

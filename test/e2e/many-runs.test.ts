@@ -1,13 +1,14 @@
 /** Twenty runs at once, each with its own policy and its own answer, whether a worker runs or not. */
 import assert from 'node:assert/strict'
-import test from 'node:test'
 import { clrkRun, startWorker, stopWorker } from '../world/clrk.ts'
 import { assertNothingLeft, snapshot } from '../world/leaks.ts'
-import { createWorld } from '../world/world.ts'
+import { PLACES, testEverywhere } from '../world/runtimes.ts'
 
 for (const withWorker of [true, false]) {
-  test(`twenty at once, ${withWorker ? 'with one worker' : 'with none running'}`, async t => {
-    const world = await createWorld(t)
+  const name = `twenty at once, ${withWorker ? 'with one worker' : 'with none running'}`
+  // Who starts the worker has nothing to do with the runtime.
+  const places = withWorker ? PLACES : PLACES.filter(place => place === 'local')
+  testEverywhere(name, { places }, async world => {
     const before = snapshot(world)
     const worker = withWorker ? await startWorker(world, []) : null
     const runs = Array.from({ length: 20 }, async (_, number) => {

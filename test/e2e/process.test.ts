@@ -1,12 +1,10 @@
 /** A command behaves under `clrk run` as if it had been started directly. */
 import assert from 'node:assert/strict'
-import test from 'node:test'
-import { CLRK, clrkRecord, clrkRun, spawnClrkRun, startWorker, stateOf } from '../world/clrk.ts'
-import { mainJob, writeManifests } from '../world/manifests.ts'
-import { createWorld } from '../world/world.ts'
+import { clrkRecord, clrkRun, runArguments, spawnClrkRun, startWorker } from '../world/clrk.ts'
+import { mainJob } from '../world/manifests.ts'
+import { testEverywhere } from '../world/runtimes.ts'
 
-test('streams, exit codes, signals and terminal are the command’s own', async t => {
-  const world = await createWorld(t)
+testEverywhere('streams, exit codes, signals and terminal are the command’s own', async (world, t) => {
   await startWorker(world, [])
 
   for (const [what, argv, expected] of [
@@ -18,7 +16,7 @@ test('streams, exit codes, signals and terminal are the command’s own', async 
     ['a file that is no program', ['/etc/hostname'], 126],
   ] as const) {
     await t.test(`${what}: a shell sees ${expected}`, async () => {
-      const run = [...CLRK, 'run', '--state', stateOf(world), '--', ...argv]
+      const run = runArguments(world, argv)
       const { stdout, stderr } = await world.host(['sh', '-c', '"$@"; echo "status $?"', 'sh', ...run])
       assert.match(stdout, new RegExp(`status ${expected}\n$`), stderr)
     })
@@ -37,7 +35,7 @@ test('streams, exit codes, signals and terminal are the command’s own', async 
   })
 
   await t.test('a reader that goes away ends a writer', async () => {
-    const run = [...CLRK, 'run', '--state', stateOf(world), '--', 'yes'].join(' ')
+    const run = runArguments(world, ['yes']).join(' ')
     const { stdout, code } = await world.host(['bash', '-c', `${run} | head -n 2`])
     assert.deepEqual({ stdout, code }, { stdout: 'y\ny\n', code: 0 })
   })
@@ -61,7 +59,7 @@ test('streams, exit codes, signals and terminal are the command’s own', async 
   await t.test('in a terminal: it has one of the same size, and Ctrl-C interrupts it', async () => {
     const script =
       'test -t 0 && test -t 1 && test -t 2 && stty size; trap "echo interrupted; exit 3" INT; echo ready; while :; do sleep 0.05; done'
-    const run = [...CLRK, 'run', '--state', stateOf(world), '--', 'sh', '-c', script]
+    const run = runArguments(world, ['sh', '-c', script])
     const { stdout, code, stderr } = await world.host(['python3', '-c', TERMINAL, ...run])
     assert.match(stdout, /33 99\r\nready\r\n(\^C)?interrupted\r\n$/, stderr)
     assert.equal(code, 3)
@@ -72,14 +70,12 @@ test('streams, exit codes, signals and terminal are the command’s own', async 
       allow: ['echo.example.com'],
     })
     assert.equal(stdout, 'said\n')
-    assert.deepEqual(record.exit, { code: 4, signal: null })
+    assert.deepEqual([record.exit.code, record.exit.signal], [4, null])
     assert.deepEqual(record.command, ['sh', '-c', 'echo said; exit 4'])
   })
 })
 
-test('a real key exported in the caller’s shell is not in the sandbox', async t => {
-  const world = await createWorld(t)
-  const file = writeManifests(world, mainJob(world.key))
+testEverywhere('a real key exported in the caller’s shell is not in the sandbox', async world => {
   const env = {
     PATH: '/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin',
     HOME: `${world.directory}/home`,
@@ -95,10 +91,7 @@ test('a real key exported in the caller’s shell is not in the sandbox', async 
     LD_PRELOAD: '',
     NODE_OPTIONS: '--no-warnings',
   }
-  const { stdout, code, stderr } = await world.host(
-    [...CLRK, 'run', '-f', file, '--state', stateOf(world), '--', 'env'],
-    { env },
-  )
+  const { stdout, code, stderr } = await clrkRun(world, ['env'], { manifests: mainJob(world.key), env })
   assert.equal(code, 0, stderr)
   const seen = Object.fromEntries(
     stdout

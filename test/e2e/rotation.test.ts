@@ -1,15 +1,13 @@
 /** A new value is on the next request, also of an open connection; nothing restarts, and it outlives the worker. */
 import assert from 'node:assert/strict'
 import { statSync } from 'node:fs'
-import test from 'node:test'
 import { clrkRun, clrkSecretSet, spawnClrkRun, startWorker, stateOf, stopWorker } from '../world/clrk.ts'
 import { grepForCanary } from '../world/leaks.ts'
 import { gateway, injection, providerRoute } from '../world/manifests.ts'
 import { valuesOf } from '../world/origins.ts'
-import { createWorld } from '../world/world.ts'
+import { testEverywhere } from '../world/runtimes.ts'
 
-test('the next request of an open connection carries the new value', async t => {
-  const world = await createWorld(t)
+testEverywhere('the next request of an open connection carries the new value', async world => {
   const policy = [gateway(), providerRoute(), injection()]
   const worker = await startWorker(world, policy)
   const set = async (value: string) => {

@@ -1,10 +1,10 @@
 /** One span and one log record a request, by OTLP over HTTP, with the names of the contract; no secret in either. */
 import assert from 'node:assert/strict'
-import test from 'node:test'
 import { clrkRun, startWorker } from '../world/clrk.ts'
 import { eventually } from '../world/eventually.ts'
 import { gateway, injection, providerRoute, secret } from '../world/manifests.ts'
-import { createWorld, type World } from '../world/world.ts'
+import { testEverywhere } from '../world/runtimes.ts'
+import type { World } from '../world/world.ts'
 
 const OTLP = {
   otlp: {
@@ -19,8 +19,7 @@ const SENT = JSON.stringify({
   messages: [{ role: 'user', content: 'hello'.repeat(20) }],
 })
 
-test('requests are seen at the collector, with usage and without keys', async t => {
-  const world = await createWorld(t)
+testEverywhere('requests are seen at the collector, with usage and without keys', async world => {
   await startWorker(world, [])
   const manifests = [
     gateway(OTLP),
@@ -73,8 +72,7 @@ curl -sS -o /dev/null https://other.example.com/denied`
   }
 })
 
-test('a collector that is down costs a request nothing', async t => {
-  const world = await createWorld(t)
+testEverywhere('a collector that is down costs a request nothing', async world => {
   const otlp = { otlp: { endpoint: 'http://198.41.0.4:4318' } } // accepts, and never answers
   const manifests = [
     gateway(otlp),

@@ -1,16 +1,14 @@
 /** A WebSocket from inside, by Node's own client: injected where a route says so, plain where a rule allows it. T36, T38. */
 import assert from 'node:assert/strict'
 import { dirname, join } from 'node:path'
-import test from 'node:test'
 import { auditLines, clrkRun, REPOSITORY } from '../world/clrk.ts'
 import { gateway, injection, l4Route, providerRoute, secret } from '../world/manifests.ts'
 import { NAMES } from '../world/names.ts'
-import { createWorld } from '../world/world.ts'
+import { testEverywhere } from '../world/runtimes.ts'
 
 const [PROVIDER, PLAIN] = ['files.example.com', 'gitlab.com'] as const
 
-test('a WebSocket from inside: the credential on its handshake, its messages as they are', async t => {
-  const world = await createWorld(t)
+testEverywhere('a WebSocket from inside: the credential on its handshake, its messages as they are', async world => {
   const ports = [PROVIDER, PLAIN].map(name => {
     const standIn = NAMES[name]
     return standIn?.role === 'service' ? standIn.port : assert.fail()

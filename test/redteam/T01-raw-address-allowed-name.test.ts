@@ -1,13 +1,11 @@
 /** The address that an agent dials is never trusted: a name leads to our own look-up of it. T01, T02. */
 import assert from 'node:assert/strict'
-import test from 'node:test'
 import { ATTACKER, addressOf } from '../world/names.ts'
-import { createWorld } from '../world/world.ts'
+import { testEverywhere } from '../world/runtimes.ts'
 import { runProbes, USERS } from './probe.ts'
 
 for (const user of USERS) {
-  test(`a raw address with an allowed SNI reaches that name's real host (user ${user})`, async t => {
-    const world = await createWorld(t)
+  testEverywhere(`a raw address with an allowed SNI reaches that name's real host (user ${user})`, async world => {
     const outcomes = await runProbes(world, SCRIPT, { allow: ['echo.example.com'], user })
     assert.match(outcomes.IPv4 ?? '', /^200 .*"target": "\/v4"/)
     assert.match(outcomes.IPv6 ?? '', /^200 .*"target": "\/v6"/)

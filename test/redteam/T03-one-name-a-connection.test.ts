@@ -1,11 +1,9 @@
 /** Name dialled, SNI, Host and request target are one name, on every request. T03, T06, T08–T13, T19. */
 import assert from 'node:assert/strict'
-import test from 'node:test'
-import { createWorld } from '../world/world.ts'
+import { testEverywhere } from '../world/runtimes.ts'
 import { assertOutcomes, runProbes } from './probe.ts'
 
-test('a request that names another host than its connection goes nowhere', async t => {
-  const world = await createWorld(t)
+testEverywhere('a request that names another host than its connection goes nowhere', async world => {
   const outcomes = await runProbes(world, SCRIPT, { allow: ['echo.example.com', 'api.openai.com'] })
   const named = (pattern: RegExp) => Object.keys(outcomes).filter(name => pattern.test(name))
   assertOutcomes(outcomes, /^200 /, named(/^fine/))

@@ -1,24 +1,26 @@
 /** Socket families past TCP/IP and unix cannot be made, by no door: socket, io_uring, 32-bit calls. T121. */
 import assert from 'node:assert/strict'
 import { join } from 'node:path'
-import test from 'node:test'
 import { clrkRun, makeWorkspace } from '../world/clrk.ts'
-import { createWorld } from '../world/world.ts'
+import { testEverywhere } from '../world/runtimes.ts'
 import { USERS } from './probe.ts'
 
-test('AF_VSOCK and other families are refused through every door', async t => {
-  const world = await createWorld(t)
-  const workspace = makeWorkspace(world)
-  const program = join(workspace, 'sockets')
-  const source = join(import.meta.dirname, 'sockets.c')
-  const built = await world.host(['gcc', '-static', '-O1', '-o', program, source])
-  assert.equal(built.code, 0, built.stderr)
+testEverywhere('AF_VSOCK and other families are refused through every door', async world => {
+  const build = async (workspace: string) => {
+    const program = join(workspace, 'sockets')
+    const source = join(import.meta.dirname, 'sockets.c')
+    const built = await world.host(['gcc', '-static', '-O1', '-o', program, source])
+    assert.equal(built.code, 0, built.stderr)
+    return program
+  }
 
-  const outside = await world.host([program])
+  const outside = await world.host([await build(world.directory)])
   assert.match(outside.stdout, /^tcp made$/m) // the probe itself works
   assert.match(outside.stdout, /^netlink made$/m)
 
   for (const user of USERS) {
+    const workspace = makeWorkspace(world, user, Number(user))
+    const program = await build(workspace)
     const { stdout, stderr, code } = await clrkRun(world, [program], { user, workspace })
     assert.equal(code, 0, stderr)
     const outcomes = Object.fromEntries(

@@ -1,13 +1,12 @@
 /** A sandbox cannot type into the terminal that started it. T122. */
 import assert from 'node:assert/strict'
-import test from 'node:test'
-import { CLRK, stateOf } from '../world/clrk.ts'
-import { createWorld } from '../world/world.ts'
+import { runArguments } from '../world/clrk.ts'
+import { testEverywhere } from '../world/runtimes.ts'
+import { USERS } from './probe.ts'
 
-test('TIOCSTI and TIOCLINUX are refused, also with high bits set, and nothing is typed', async t => {
-  const world = await createWorld(t)
-  for (const user of ['0', '1000']) {
-    const run = [...CLRK, 'run', '--state', stateOf(world), '--user', user, '--', 'python3', '-c', SANDBOXED]
+testEverywhere('TIOCSTI and TIOCLINUX are refused, also with high bits set, and nothing is typed', async world => {
+  for (const user of USERS) {
+    const run = runArguments(world, ['python3', '-c', SANDBOXED], { user })
     const { stdout, code, stderr } = await world.host(['python3', '-c', CALLER, ...run])
     assert.equal(code, 0, stderr)
     assert.match(stdout, /typed=\[\]/, stdout)

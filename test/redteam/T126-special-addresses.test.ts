@@ -1,9 +1,8 @@
 /** Neither a wide CIDR nor an allowed name opens loopback, metadata, private or the host's own addresses. T14–T17, T126, T131. */
 import assert from 'node:assert/strict'
-import test from 'node:test'
 import { gateway, l4Route } from '../world/manifests.ts'
 import { ATTACKER, HOST_ADDRESSES } from '../world/names.ts'
-import { createWorld } from '../world/world.ts'
+import { testEverywhere } from '../world/runtimes.ts'
 import { assertOutcomes, runProbes, USERS } from './probe.ts'
 
 const SPECIAL = [
@@ -22,8 +21,7 @@ const SPECIAL = [
 const EVERYWHERE = [gateway(), l4Route([{ destinationCIDRs: ['0.0.0.0/0', '::/0'] }])]
 
 for (const user of USERS) {
-  test(`0.0.0.0/0 and ::/0 open the public internet, no more (user ${user})`, async t => {
-    const world = await createWorld(t)
+  testEverywhere(`0.0.0.0/0 and ::/0 open the public internet, no more (user ${user})`, async world => {
     const service = world.spawnHost(['python3', '-c', HOST_SERVICE])
     await service.saw(/up/)
     const outcomes = await runProbes(world, script([...SPECIAL, '127.0.0.1', '::1'], [ATTACKER.v4, ATTACKER.v6]), {
@@ -46,8 +44,7 @@ for (const user of USERS) {
   })
 }
 
-test('a CIDR wholly inside a private range opens it, and metadata never', async t => {
-  const world = await createWorld(t)
+testEverywhere('a CIDR wholly inside a private range opens it, and metadata never', async world => {
   const inside = l4Route([{ destinationCIDRs: ['10.1.2.0/24', '169.254.169.254/32', '127.0.0.0/8', 'fd12::/16'] }])
   const outcomes = await runProbes(world, script(['169.254.169.254', '192.168.1.1'], ['10.1.2.3', 'fd12::3']), {
     manifests: [gateway(), inside],
@@ -61,8 +58,7 @@ test('a CIDR wholly inside a private range opens it, and metadata never', async 
   assert.deepEqual([...destinations].sort(), ['10.1.2.3', 'fd12::3'])
 })
 
-test('an allowed name that resolves to a special address is not dialled, and says why', async t => {
-  const world = await createWorld(t)
+testEverywhere('an allowed name that resolves to a special address is not dialled, and says why', async world => {
   const names = ['loopback', 'private', 'metadata', 'mapped', 'translated', 'worker-host'].map(
     name => `${name}.example.com`,
   )

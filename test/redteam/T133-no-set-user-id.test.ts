@@ -1,19 +1,17 @@
 /** No file that a sandbox makes or changes in its workspace carries set-user-ID or set-group-ID on the host's disk. T133. */
 import assert from 'node:assert/strict'
-import { chownSync, readdirSync, statSync } from 'node:fs'
+import { readdirSync, statSync } from 'node:fs'
 import { join } from 'node:path'
-import test from 'node:test'
 import { makeWorkspace } from '../world/clrk.ts'
-import { createWorld } from '../world/world.ts'
+import { testEverywhere } from '../world/runtimes.ts'
 import { assertOutcomes, runProbes, USERS } from './probe.ts'
 
-for (const user of USERS) {
-  for (const owner of [0, 65_534]) {
-    test(`mode bits are refused in each call (user ${user} inside, owner ${owner} on disk)`, async t => {
-      const world = await createWorld(t)
-      const workspace = makeWorkspace(world)
-      chownSync(workspace, owner, owner)
-      const outcomes = await runProbes(world, SCRIPT, { user, workspace, cwd: workspace })
+for (const owner of [0, 65_534]) {
+  testEverywhere(`mode bits are refused in each call (owner ${owner} on disk)`, async world => {
+    // In an image it runs as the owner.
+    for (const user of world.image === null ? USERS : [null]) {
+      const workspace = makeWorkspace(world, `workspace-${user}`, owner)
+      const outcomes = await runProbes(world, SCRIPT, { ...(user && { user }), workspace, cwd: workspace })
       const { plain, ...tried } = outcomes
       assert.equal(plain, 'done') // it can write there
       assertOutcomes(tried, /^E(PERM|NOSYS|INVAL)$/)
@@ -24,8 +22,8 @@ for (const user of USERS) {
         assert.equal(mode & 0o6000, 0, `${file} has mode ${mode.toString(8)}`)
         assert.equal(uid, owner)
       }
-    })
-  }
+    }
+  })
 }
 
 /** By system call, so that no library stands between; numbers of x86_64 and aarch64. */

@@ -1,12 +1,10 @@
 /** Whatever framing an agent sends, the origin sees one request for one decision, or none. T25, T27, T29, T31, T35, T36, T39, T132. */
 import assert from 'node:assert/strict'
-import test from 'node:test'
 import { valuesOf } from '../world/origins.ts'
-import { createWorld } from '../world/world.ts'
+import { testEverywhere } from '../world/runtimes.ts'
 import { assertOutcomes, runProbes } from './probe.ts'
 
-test('ambiguous framing and control characters never reach the origin', async t => {
-  const world = await createWorld(t)
+testEverywhere('ambiguous framing and control characters never reach the origin', async world => {
   const outcomes = await runProbes(world, SCRIPT, { allow: ['echo.example.com'] })
   const named = (pattern: RegExp) => Object.keys(outcomes).filter(name => pattern.test(name))
   assertOutcomes(outcomes, /^400 CLRK_HTTP_MALFORMED$/, named(/^refused/))

@@ -1,13 +1,11 @@
 /** Under deny-all nothing but the allowed name is reached, whatever is dialled, and the answer is quick. T02, T53, T54, T71. */
 import assert from 'node:assert/strict'
-import test from 'node:test'
 import { auditLines } from '../world/clrk.ts'
 import { ATTACKER, addressOf, HOST_ADDRESSES } from '../world/names.ts'
-import { createWorld } from '../world/world.ts'
+import { testEverywhere } from '../world/runtimes.ts'
 import { assertOutcomes, runProbes, USERS } from './probe.ts'
 
-test('deny-all reaches the allowed name and nothing else', async t => {
-  const world = await createWorld(t)
+testEverywhere('deny-all reaches the allowed name and nothing else', async (world, t) => {
   const listen = `import socket
 s = socket.create_server(("::", 8000), family=socket.AF_INET6, dualstack_ipv6=True)
 print("up", flush=True)

@@ -1,12 +1,10 @@
 /** Nothing but TCP and DNS has a way out: refused at once, for root inside as for a user. T55, T56, T63. */
 import assert from 'node:assert/strict'
-import test from 'node:test'
 import { ATTACKER, HOST_ADDRESSES } from '../world/names.ts'
-import { createWorld } from '../world/world.ts'
+import { testEverywhere } from '../world/runtimes.ts'
 import { assertOutcomes, runProbes, USERS } from './probe.ts'
 
-test('UDP, ICMP, raw and packet sockets carry nothing out', async t => {
-  const world = await createWorld(t)
+testEverywhere('UDP, ICMP, raw and packet sockets carry nothing out', async (world, t) => {
   for (const user of USERS) {
     for (const [gateway, allow] of [
       ['deny-all', []],

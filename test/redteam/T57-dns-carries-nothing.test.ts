@@ -1,12 +1,10 @@
 /** DNS is answered in the sandbox, whoever is asked: no question gets out. T57, T58, T59, T60. */
 import assert from 'node:assert/strict'
-import test from 'node:test'
 import { auditLines } from '../world/clrk.ts'
-import { createWorld } from '../world/world.ts'
+import { testEverywhere } from '../world/runtimes.ts'
 import { assertOutcomes, runProbes, USERS } from './probe.ts'
 
-test('no name that a sandbox asks for leaves it', async t => {
-  const world = await createWorld(t)
+testEverywhere('no name that a sandbox asks for leaves it', async (world, t) => {
   for (const user of USERS) {
     await t.test(`as user ${user}`, async () => {
       const outcomes = await runProbes(world, SCRIPT, { allow: ['echo.example.com'], user })
@@ -24,8 +22,7 @@ test('no name that a sandbox asks for leaves it', async t => {
   assert.ok(auditLines(world).some(({ protocol, name }) => protocol === 'dns' && name === 'needle1.evil.example.org'))
 })
 
-test('an allowed name is looked up when it is dialled, not when it is asked for', async t => {
-  const world = await createWorld(t)
+testEverywhere('an allowed name is looked up when it is dialled, not when it is asked for', async world => {
   const asked = await runProbes(world, 'attempt("asked", dns, "8.8.8.8", "echo.example.com")', {
     allow: ['echo.example.com'],
   })

@@ -1,12 +1,10 @@
 /** What root inside does to its network takes nothing from the walls: they stand outside. T61, T62, T64. */
 import assert from 'node:assert/strict'
-import test from 'node:test'
 import { ATTACKER } from '../world/names.ts'
-import { createWorld } from '../world/world.ts'
+import { testEverywhere } from '../world/runtimes.ts'
 import { assertOutcomes, runProbes } from './probe.ts'
 
-test('root inside cannot change rules, routes or namespaces, and is captured after trying', async t => {
-  const world = await createWorld(t)
+testEverywhere('root inside cannot change rules, routes or namespaces, and is captured after trying', async world => {
   const outcomes = await runProbes(world, SCRIPT, { allow: ['echo.example.com'], user: '0' })
   const { before, after, raw, ...tried } = outcomes
   assert.match(before ?? '', /^200 /)

@@ -2,16 +2,14 @@
 import assert from 'node:assert/strict'
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import test from 'node:test'
 import { stringify } from 'yaml'
 import { connect } from '../../src/api/client.ts'
 import { makeWorkspace, spawnClrkRun, startWorker, stateOf } from '../world/clrk.ts'
 import { eventually } from '../world/eventually.ts'
 import { gateway, l4Route } from '../world/manifests.ts'
-import { createWorld } from '../world/world.ts'
+import { testEverywhere } from '../world/runtimes.ts'
 
-test('a policy that becomes narrower closes what it no longer allows', async t => {
-  const world = await createWorld(t)
+testEverywhere('a policy that becomes narrower closes what it no longer allows', async world => {
   const echo = { destinationHostnames: ['echo.example.com'], ports: [{ port: 443 }] }
   const raw = { destinationHostnames: ['other.example.com'], ports: [{ port: 5432 }] }
   const other = { destinationHostnames: ['other.example.com'], ports: [{ port: 443 }] }

@@ -2,22 +2,20 @@
 import assert from 'node:assert/strict'
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import test from 'node:test'
-import { CLRK, stateOf } from '../world/clrk.ts'
-import { mainJob, writeManifests } from '../world/manifests.ts'
-import { createWorld } from '../world/world.ts'
+import { runArguments } from '../world/clrk.ts'
+import { mainJob } from '../world/manifests.ts'
+import { testEverywhere } from '../world/runtimes.ts'
+import { USERS } from './probe.ts'
 
-for (const user of ['0', '1000']) {
-  test(`what the caller has, the agent never sees (user ${user})`, async t => {
-    const world = await createWorld(t)
+for (const user of USERS) {
+  testEverywhere(`what the caller has, the agent never sees (user ${user})`, async world => {
     const home = join(world.directory, 'home')
     mkdirSync(join(home, '.aws'))
     for (const file of ['.netrc', '.aws/credentials', '.git-credentials']) writeFileSync(join(home, file), world.key)
     const held = join(world.directory, 'held-open')
     writeFileSync(held, world.key)
-    const file = writeManifests(world, mainJob(world.key))
 
-    const run = [...CLRK, 'run', '-f', file, '--state', stateOf(world), '--user', user, '--', 'python3', '-c', SCRIPT]
+    const run = runArguments(world, ['python3', '-c', SCRIPT], { manifests: mainJob(world.key), user })
     const { code, stdout, stderr } = await world.host(['sh', '-c', `exec 9<"${held}"; exec "$@"`, 'sh', ...run], {
       env: {
         PATH: '/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin',

@@ -1,16 +1,14 @@
 /** A credential that is missing or cannot stand in a header stops the request; the agent's own never stands in. T95, T96. */
 import assert from 'node:assert/strict'
-import test from 'node:test'
 import { gateway, injection, providerRoute, secret } from '../world/manifests.ts'
 import { valuesOf } from '../world/origins.ts'
-import { createWorld } from '../world/world.ts'
+import { testEverywhere } from '../world/runtimes.ts'
 import { runProbes } from './probe.ts'
 
 const PROBE = `attempt("asked", lambda: https("api.anthropic.com", request=get(
     "api.anthropic.com", "/v1/messages", "x-api-key: sk-foreign\\r\\nAuthorization: Bearer sk-foreign\\r\\n")))`
 
-test('without a usable credential nothing is sent', async t => {
-  const world = await createWorld(t)
+testEverywhere('without a usable credential nothing is sent', async (world, t) => {
   const policy = [gateway(), providerRoute(), injection()]
   const name = 'anthropic-credentials'
   for (const [what, resources] of [

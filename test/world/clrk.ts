@@ -1,6 +1,6 @@
 /** clrk's own command line, on the pretend host of a world. */
 import assert from 'node:assert/strict'
-import { existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs'
+import { chownSync, existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs'
 import { connect } from 'node:net'
 import { join, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -87,14 +87,16 @@ export function auditLines(world: World, state = 'state'): readonly AuditLine[] 
     .map(line => JSON.parse(line) as AuditLine)
 }
 
-/** A directory below the world's that an agent may own: for `--workspace`. */
-export function makeWorkspace(world: World, name = 'workspace'): string {
+/** A directory below the world's that an agent may own, for `--workspace`: in an image, who owns it is who runs. */
+export function makeWorkspace(world: World, name = 'workspace', owner = 0): string {
   const path = join(world.directory, name)
   mkdirSync(path)
+  chownSync(path, owner, owner)
   return path
 }
 
-function runArguments(world: World, argv: readonly string[], options: ClrkRun): readonly string[] {
+/** The command line of `clrkRun`, for tests that start it another way. */
+export function runArguments(world: World, argv: readonly string[], options: ClrkRun = {}): readonly string[] {
   const { manifests, allow = [], user, workspace, state = 'state', arguments: more = [] } = options
   const file = manifests === undefined ? [] : ['-f', writeManifests(world, manifests, `run-${++files}.yaml`)]
   return [
@@ -102,6 +104,7 @@ function runArguments(world: World, argv: readonly string[], options: ClrkRun): 
     ...allow.flatMap(host => ['--allow', host]),
     ...(user === undefined ? [] : ['--user', user]),
     ...(workspace === undefined ? [] : ['--workspace', workspace]),
+    ...(world.image === null ? [] : ['--image', world.image]),
     ...[...more, '--', ...argv],
   ]
 }

@@ -34,15 +34,20 @@ export type StartProcess = (argv: readonly [string, ...string[]]) => {
   readonly exited: Promise<unknown>
 }
 
-export async function startEngine(startProcess: StartProcess = startHere): Promise<Engine> {
-  const directory = mkdtempSync(join(tmpdir(), 'clrk-engine-')) // short: a socket's path has 107 bytes
+/** `data`: where it keeps images, for the caller to remove; without it they end with the engine. */
+export async function startEngine(
+  startProcess: StartProcess = startHere,
+  { kind = ENGINE, data }: { readonly kind?: EngineKind; readonly data?: string } = {},
+): Promise<Engine> {
+  const directory = mkdtempSync(join(tmpdir(), 'engine-')) // short: a socket's path has 107 bytes
   const socket = join(directory, 'docker.sock')
+  const kept = data ?? join(directory, 'data')
   const docker = new Docker({ socketPath: socket })
   let running: ReturnType<StartProcess> | null = null
 
   async function start(): Promise<void> {
     rmSync(join(directory, 'pid'), { force: true })
-    running = startProcess(isPodman ? podman(directory, socket) : dockerd(directory, socket))
+    running = startProcess((kind === 'podman' ? podman : dockerd)(directory, kept, socket))
     await eventually(() => docker.ping().catch(() => null))
   }
 
@@ -69,28 +74,32 @@ export async function startEngine(startProcess: StartProcess = startHere): Promi
       await end('SIGTERM')
       await eventually(() => (processesNaming(directory).length === 0 ? true : null))
       removeCgroups(basename(directory))
-      unmountBelow(directory) // what an engine that was killed had mounted
+      for (const path of [directory, kept]) unmountBelow(path) // what an engine that was killed had mounted
       rmSync(directory, { recursive: true })
     },
   }
 }
 
-function dockerd(directory: string, socket: string): readonly [string, ...string[]] {
+function dockerd(directory: string, data: string, socket: string): readonly [string, ...string[]] {
   return [
     ...(['dockerd', '--bridge=none', '--iptables=false', '--ip6tables=false', '--ip-forward=false'] as const),
-    ...['--host', `unix://${socket}`, '--data-root', join(directory, 'data'), '--exec-root', join(directory, 'exec')],
+    ...['--host', `unix://${socket}`, '--data-root', data, '--exec-root', join(directory, 'exec')],
     ...['--pidfile', join(directory, 'pid'), '--cgroup-parent', `/${basename(directory)}`, '--log-level', 'fatal'],
   ]
 }
 
 /** crun, which it prefers, fails on machines with cgroups of both versions. */
-function podman(directory: string, socket: string): readonly [string, ...string[]] {
-  const places = ['--root', join(directory, 'data'), '--runroot', join(directory, 'exec'), '--tmpdir', directory]
+function podman(directory: string, data: string, socket: string): readonly [string, ...string[]] {
+  const places = ['--root', data, '--runroot', join(directory, 'exec'), '--tmpdir', directory]
   const ways = ['--cgroup-manager', 'cgroupfs', '--runtime', 'runc', '--events-backend', 'file', '--log-level', 'fatal']
   return ['podman', ...places, ...ways, 'system', 'service', '--time', '0', `unix://${socket}`]
 }
 
-export const isPodman = process.env.CLRK_TEST_ENGINE === 'podman'
+export type EngineKind = 'docker' | 'podman'
+
+/** Where a test does not say which. */
+export const ENGINE: EngineKind = process.env.CLRK_TEST_ENGINE === 'podman' ? 'podman' : 'docker'
+export const isPodman = ENGINE === 'podman'
 
 /** A file of an image: its text, what it links to, or bytes with a mode. */
 export type ImageFile =
@@ -101,7 +110,7 @@ export type ImageFile =
 
 /** Imports an image of those files (paths without a leading slash). `changes`: Dockerfile instructions. */
 export async function importImage(
-  { docker }: Engine,
+  engine: Engine,
   name: string,
   files: Readonly<Record<string, ImageFile>>,
   changes: readonly string[] = [],
@@ -114,12 +123,22 @@ export async function importImage(
     else archive.entry({ name: path, mode: file.mode ?? 0o644 }, file.bytes)
   }
   archive.finalize()
+  await importArchive(engine, name, Readable.from(archive), changes)
+}
+
+/** The same of a tar archive. */
+export async function importArchive(
+  { docker }: Engine,
+  name: string,
+  archive: Readable,
+  changes: readonly string[] = [],
+): Promise<void> {
   const [repo = '', tag = 'latest'] = name.split(':')
   // dockerode would make JSON of a list, and Podman takes one change a parameter.
   const query = new URLSearchParams({ fromSrc: '-', repo, tag })
   for (const change of changes) query.append('changes', change)
   const answer = await new Promise<AsyncIterable<Buffer>>((resolve, reject) => {
-    const request = { path: `/images/create?${query}&`, method: 'POST', isStream: true, file: Readable.from(archive) }
+    const request = { path: `/images/create?${query}&`, method: 'POST', isStream: true, file: archive }
     docker.modem.dial({ ...request, statusCodes: { 200: true } }, (error: unknown, stream: unknown) =>
       error === null ? resolve(stream as AsyncIterable<Buffer>) : reject(error),
     )

@@ -41,11 +41,17 @@ export function snapshot({ machine }: World): Snapshot {
 /** Everything that is there now and was not `before` is a leak. Gives what ends by itself five seconds to end. */
 export async function assertNothingLeft(world: World, before: Snapshot, attempts = 50): Promise<void> {
   for (let attempt = 0; ; attempt++) {
-    const left = difference(before, snapshot(world))
+    const left = { ...difference(before, snapshot(world)), ...(await containersOf(world)) }
     if (Object.keys(left).length === 0) return
     if (attempt === attempts) assert.deepEqual(left, {}, 'something was left behind')
     await sleep(100)
   }
+}
+
+/** What the engine still has, running or not: each world begins with none. */
+async function containersOf({ engine }: World): Promise<{ readonly containers?: readonly string[] }> {
+  const found = (await engine?.docker.listContainers({ all: true })) ?? []
+  return found.length === 0 ? {} : { containers: found.map(({ Names, State }) => `${Names.join()} ${State}`) }
 }
 
 /** Files below `roots` and processes of the world's machine (arguments, environment) that hold `canary`. */

@@ -15,6 +15,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import type { TestContext } from 'node:test'
+import type { Engine } from './engine.ts'
 import { eventually } from './eventually.ts'
 import { PORTS, type Report } from './internet.ts'
 import { type Finished, type Machine, type MachineProcess, type RunOptions, startMachine } from './machine.ts'
@@ -34,6 +35,9 @@ export type Arrival = {
 }
 
 export type World = {
+  /** The engine of its host, and the image in which `clrkRun` and its like run; null: the local runtime. */
+  readonly engine: Engine | null
+  readonly image: string | null
   /** A directory of this world alone, on the real host and on the pretend one; mode 0700. */
   readonly directory: string
   /** The canary: a key that the provider and the git origin take. Every key that begins with `keyPrefix` is one. */
@@ -57,9 +61,14 @@ export type World = {
 export type WorldOptions = {
   /** Do the host's own roots hold the stand-ins' CA? Default yes, as a real host trusts the real internet. */
   readonly hostTrustsStandIns?: boolean
+  /** Before its machines end. */
+  readonly ending?: () => Promise<void>
 }
 
-export async function createWorld(t: TestContext, { hostTrustsStandIns = true }: WorldOptions = {}): Promise<World> {
+export async function createWorld(
+  t: TestContext,
+  { hostTrustsStandIns = true, ending = async () => {} }: WorldOptions = {},
+): Promise<World> {
   const directory = mkdtempSync(join(tmpdir(), 'world-'))
   const repositories = join(directory, 'repositories')
   const home = join(directory, 'home')
@@ -72,6 +81,7 @@ export async function createWorld(t: TestContext, { hostTrustsStandIns = true }:
   const machines = [machine]
   t.after(async () => {
     await endWorkers(machine)
+    await ending()
     for (const { close } of machines) await close()
     rmSync(directory, { recursive: true, force: true })
   })
@@ -115,6 +125,8 @@ export async function createWorld(t: TestContext, { hostTrustsStandIns = true }:
     return [...list]
   }
   return {
+    engine: null,
+    image: null,
     directory,
     key: `${keyPrefix}-first`,
     keyPrefix,
