@@ -36,12 +36,16 @@ export async function startWorker({ state, ephemeral }: { state: string; ephemer
   const main = join(import.meta.dirname, `../api/main${extension}`)
   const log = openLog(state)
   const options = ['--state', state, ...(ephemeral ? ['--ephemeral'] : [])]
-  const child = spawn('unshare', ['--mount', '--propagation', 'slave', '--', process.execPath, ...NODE, main, ...options], {
-    cwd: '/',
-    detached: true,
-    env: pick(process.env, ['PATH', 'HOME', 'LANG', 'DOCKER_HOST', 'DOCKER_CONFIG']),
-    stdio: ['ignore', log, log, 'pipe'],
-  })
+  const child = spawn(
+    'unshare',
+    ['--mount', '--propagation', 'slave', '--', process.execPath, ...NODE, main, ...options],
+    {
+      cwd: '/',
+      detached: true,
+      env: pick(process.env, ['PATH', 'HOME', 'LANG', 'DOCKER_HOST', 'DOCKER_CONFIG']),
+      stdio: ['ignore', log, log, 'pipe'],
+    },
+  )
   closeSync(log)
   const exited = new Promise<void>(resolve => child.once('exit', () => resolve()))
   try {

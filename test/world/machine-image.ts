@@ -141,7 +141,7 @@ const PROGRAMS = [
   ...['wget', 'yes'],
 ]
 const GIT = ['git', 'git-remote-https', 'git-remote-http'].map(name => `/usr/lib/git-core/${name}`)
-const PYTHON = dirname(realpathSync('/usr/lib/python3/../' + basename(realpathSync('/usr/bin/python3')) + '/os.py'))
+const PYTHON = dirname(realpathSync(`/usr/lib/python3/../${basename(realpathSync('/usr/bin/python3'))}/os.py`))
 const PACKAGES = [
   'requests',
   'urllib3',
