@@ -2,7 +2,7 @@
  * The agent's side of a terminated connection: a context per gateway and name, cached, minted once however many
  * connections ask at the same time. The CA key is the worker's; the shard has one leaf key of its own.
  */
-import { generateKeyPairSync, X509Certificate } from 'node:crypto'
+import { constants, generateKeyPairSync, X509Certificate } from 'node:crypto'
 import type { Socket } from 'node:net'
 import { createSecureContext, type SecureContext, TLSSocket } from 'node:tls'
 import { LIMITS } from '../limits.ts'
@@ -51,7 +51,13 @@ export function createContextCache(
   async function mint(id: string, gateway: string, name: string): Promise<SecureContext> {
     try {
       const certificate = await sign(gateway, name)
-      const context = createSecureContext({ cert: certificate, key: key.privateKeyPem, minVersion: 'TLSv1.2' })
+      const context = createSecureContext({
+        cert: certificate,
+        key: key.privateKeyPem,
+        minVersion: 'TLSv1.2',
+        // Node allows it, and counts it only where tls.Server made the socket.
+        secureOptions: constants.SSL_OP_NO_RENEGOTIATION,
+      })
       const { validTo } = new X509Certificate(certificate)
       entries.set(id, { context, renewAt: Math.min(Date.parse(validTo), Date.now() + LIMITS.leafValidityMs / 2) })
       if (entries.size > LIMITS.leafCacheEntries) {
