@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { request as httpRequest, type IncomingMessage } from 'node:http'
 import { createConnection } from 'node:net'
 import { createInterface } from 'node:readline'
-import { clrkError, ERROR_CODES, messageOf } from '../errors.ts'
+import { clrkError, ERROR_CODES, isClrkError, messageOf } from '../errors.ts'
 import type {
   ApplyRequest,
   ApplyResult,
@@ -46,7 +46,7 @@ export async function connect(state: string): Promise<Client> {
   try {
     short = shortPath(controlSocket(state))
   } catch (error) {
-    throw lost(error)
+    throw isClrkError(error) ? error : lost(error)
   }
   const presence = createConnection({ path: short.path })
   const gone = new Promise<void>(resolve => presence.once('close', () => resolve()))

@@ -13,6 +13,7 @@ import type { Readable } from 'node:stream'
 import { text } from 'node:stream/consumers'
 import { setTimeout as delay } from 'node:timers/promises'
 import { type Client, connect, faultToError } from '../api/client.ts'
+import { controlSocket, shortPath } from '../api/socket-path.ts'
 import { clrkError, isClrkError } from '../errors.ts'
 import { LIMITS } from '../limits.ts'
 
@@ -107,10 +108,12 @@ function openLog(state: string): number {
   const path = join(state, 'worker.log')
   try {
     mkdirSync(state, { recursive: true, mode: 0o700 })
+    shortPath(controlSocket(state)).close() // a log in somebody else's directory could be a link to any file
     const size = statSync(path, { throwIfNoEntry: false })?.size ?? 0
     if (size > LIMITS.workerLogBytes) renameSync(path, `${path}.1`)
     return openSync(path, 'a', 0o600)
   } catch (error) {
+    if (isClrkError(error)) throw error
     const { code } = error as NodeJS.ErrnoException
     throw clrkError('CLRK_ARGUMENT_INVALID', {
       argument: `--state ${state}`,
