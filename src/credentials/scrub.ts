@@ -111,26 +111,32 @@ type Scanned = {
 
 /** `last`: nothing follows. */
 function scan(search: Search, bytes: Buffer, last: boolean): Scanned {
-  const { stride, triples, characters, inEcho } = search
   const size = bytes.length
   const echoes: Echo[] = []
   const scanned: Scanned = { echoes, begins: size, held: size }
   const introducers = introducersIn(bytes)
-  let from = 0
-  while (from < size) {
-    // An echo that begins in [from, place] has its character at `place` among its first `stride`, and two more behind it.
-    const place = from + stride - 1
-    if (place + 2 < size) {
-      const [a, b, c] = [bytes[place] ?? 0, bytes[place + 1] ?? 0, bytes[place + 2] ?? 0]
-      const spelled = introducers && inEcho[a] === 1 && inEcho[b] === 1 && inEcho[c] === 1
-      if (triples[hash(a, b, c)] !== 1 && !(spelled && hasSpelling(bytes, place, characters))) {
-        from = place + 1
-        continue
-      }
-    }
-    from = scanStarts(search, bytes, from, Math.min(place, size - 1), last, scanned, echoes)
+  for (let from = 0; from < size; ) {
+    const start = firstSuspect(search, bytes, from, introducers)
+    from = scanStarts(search, bytes, start, Math.min(start + search.stride, size) - 1, last, scanned, echoes)
   }
   return scanned
+}
+
+/** Where the first stride begins in which an echo may begin; the last of them always may, since it cannot be told. */
+function firstSuspect(search: Search, bytes: Buffer, from: number, introducers: boolean): number {
+  const { stride, triples, inEcho, characters } = search
+  const size = bytes.length
+  // An echo that begins in a stride has the character at its last place among its own first `stride`, and two more.
+  let place = from + stride - 1
+  for (; place + 2 < size; place += stride) {
+    const a = bytes[place] ?? 0
+    const b = bytes[place + 1] ?? 0
+    const c = bytes[place + 2] ?? 0
+    if (triples[hash(a, b, c)] === 1) break
+    if (!introducers || inEcho[a] !== 1 || inEcho[b] !== 1 || inEcho[c] !== 1) continue
+    if (hasSpelling(bytes, place, characters)) break
+  }
+  return place - stride + 1
 }
 
 function introducersIn(bytes: Buffer): boolean {
