@@ -305,6 +305,13 @@ const CATALOGUE = {
     why: d => `${d.file}: ${d.reason}.`,
     fix: d => `${d.fix}`,
   },
+  CLRK_STATE_UNWRITABLE: {
+    status: 500,
+    fault: 'operator',
+    title: 'the state cannot be written',
+    why: d => `${d.file}: ${d.reason}; nothing runs that could not be recorded.`,
+    fix: () => 'Make room on that disk, or give the worker another one with --state DIR.',
+  },
   CLRK_TRUST_FAILED: {
     status: 500,
     fault: 'operator',

@@ -102,6 +102,10 @@ export const LIMITS = {
   engineAnswerMs: 10_000,
   /** How long an engine that went away may take to come back before its sandboxes count as ended. */
   engineReturnMs: 30_000,
+  /** How often an engine is asked for containers that could not be removed. */
+  engineLookMs: 1_000,
+  /** How long a sandbox that an earlier worker left waits, cut off, for its agent to be asked for. */
+  adoptMs: 30_000,
   /** One frame on the worker's control socket. */
   frameBytes: 1_048_576,
   /** The body of one request on it: manifests and secrets. */

@@ -17,13 +17,20 @@ export async function applyPlumbing(netns: number, steps: readonly Step[]): Prom
   for (const step of steps) await runStep(netns, step)
 }
 
-function runStep(netns: number, { argv: [program, ...args], stdin }: Step): Promise<void> {
+/** What a program that only looks prints inside `netns`. Rejects as `applyPlumbing`. */
+export function readInside(netns: number, argv: Step['argv']): Promise<string> {
+  return runStep(netns, { argv, stdin: '' })
+}
+
+function runStep(netns: number, { argv: [program, ...args], stdin }: Step): Promise<string> {
   return new Promise((resolve, reject) => {
     // fork happens inside spawn(), so the child is in the namespace and this thread is back before it returns
     const child: ChildProcess = insideNetworkNamespace(netns, () =>
-      spawn(program, args, { stdio: ['pipe', 'ignore', 'pipe'], env: { PATH: TOOL_PATH } }),
+      spawn(program, args, { stdio: 'pipe', env: { PATH: TOOL_PATH } }),
     )
+    let stdout = ''
     let stderr = ''
+    child.stdout?.on('data', (chunk: Buffer) => (stdout += chunk))
     child.stderr?.on('data', (chunk: Buffer) => {
       if (stderr.length < 4096) stderr += chunk
     })
@@ -36,7 +43,7 @@ function runStep(netns: number, { argv: [program, ...args], stdin }: Step): Prom
       )
     })
     child.on('close', code => {
-      if (code === 0) resolve()
+      if (code === 0) resolve(stdout)
       else reject(clrkError('CLRK_PLUMBING_FAILED', { step: program, reason: stderr.trim() || `exit status ${code}` }))
     })
     child.stdin?.on('error', () => {}) // a program that ends early says why on stderr
@@ -46,15 +53,14 @@ function runStep(netns: number, { argv: [program, ...args], stdin }: Step): Prom
 
 /**
  * Connects through the namespace in both families to an address that is nowhere and takes the connection off
- * `listener`, with that address as its original destination. Run before the agent exists and before a shard accepts.
- * Throws CLRK_PLUMBING_FAILED.
+ * `listener`, with that address as its original destination. Run before a shard accepts; connections of an agent that
+ * is there already are reset. Throws CLRK_PLUMBING_FAILED.
  */
 export function proveRedirect(netns: number, listener: number): void {
   for (const family of [4, 6] as const) {
     try {
       connectThrough(netns, family)
-      if (takeConnection(listener)?.port !== 443) throw new Error('the destination was lost')
-      dropWaiting(listener)
+      if (!takeWaiting(listener).includes(NOWHERE[family])) throw new Error('the destination was lost')
     } catch (error) {
       const reason = `IPv${family} is not redirected: ${messageOf(error)}`
       throw clrkError('CLRK_PLUMBING_FAILED', { step: 'self-test', reason })
@@ -73,16 +79,20 @@ function connectThrough(netns: number, family: 4 | 6): void {
   }
 }
 
-/** Connections of interrupted attempts: a shard must not take them for the agent's. */
-function dropWaiting(listener: number): void {
-  for (;;) {
+/** Where all that waits was going. What interrupted attempts left is among it: a shard must not take it for the agent's. */
+function takeWaiting(listener: number): readonly string[] {
+  const taken: string[] = []
+  // Bounded, because an agent that is there may go on connecting.
+  while (taken.length < WAITING) {
     try {
-      takeConnection(listener)
+      const going = takeConnection(listener)
+      taken.push(going === null ? 'unknown' : `${going.address} ${going.port}`)
     } catch (error) {
-      if (codeOf(error) === 'EAGAIN') return
+      if (codeOf(error) === 'EAGAIN') break
       throw error
     }
   }
+  return taken
 }
 
 function codeOf(error: unknown): unknown {
@@ -90,3 +100,7 @@ function codeOf(error: unknown): unknown {
 }
 
 const ATTEMPTS = 100
+/** As `connectNowhere` dials and `takeConnection` spells them. */
+const NOWHERE = { 4: '192.0.2.1 443', 6: '2001:db8:0:0:0:0:0:1 443' } as const
+/** The backlog of the listening sockets, twice. */
+const WAITING = 8_192

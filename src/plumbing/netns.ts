@@ -27,20 +27,24 @@ export async function plumbNamespace(netns: number = createNetworkNamespace()): 
       closeSockets(sockets)
       throw error
     }
-    let open = true
-    return {
-      netns,
-      path: `/proc/${process.pid}/fd/${netns}`,
-      sockets,
-      close: () => {
-        if (!open) return
-        open = false
-        closeSockets(sockets)
-        closeDescriptor(netns)
-      },
-    }
+    return plumbedNamespace(netns, sockets)
   } catch (error) {
     closeDescriptor(netns)
     throw error
+  }
+}
+
+export function plumbedNamespace(netns: number, sockets: SandboxSockets): PlumbedNamespace {
+  let open = true
+  return {
+    netns,
+    path: `/proc/${process.pid}/fd/${netns}`,
+    sockets,
+    close: () => {
+      if (!open) return
+      open = false
+      closeSockets(sockets)
+      closeDescriptor(netns)
+    },
   }
 }

@@ -18,6 +18,20 @@ export async function withImageFiles<T>(
 ): Promise<T> {
   // Listed and removed like a sandbox's, where a crash leaves one.
   const sandbox = `roots-${randomBytes(5).toString('hex')}`
+  engine.reading.add(sandbox)
+  try {
+    return await readFrom(engine, image, sandbox, read)
+  } finally {
+    engine.reading.delete(sandbox)
+  }
+}
+
+async function readFrom<T>(
+  engine: DockerEngine,
+  image: ImageFacts,
+  sandbox: string,
+  read: (files: ArchiveSource) => Promise<T>,
+): Promise<T> {
   const request = engine.docker.createContainer({
     ...{ name: containerName(engine.stateId, sandbox, 'agent'), Image: image.id, Cmd: ['never started'] },
     User: '0:0', // Podman looks for the image's own also where nothing is started

@@ -27,6 +27,8 @@ export type DockerEngine = {
   readonly events: ContainerEvents
   /** Container id → the workspace that its agent writes to. */
   readonly workspaces: Map<string, string>
+  /** Names of the containers that are read from just now, and removed by who reads. */
+  readonly reading: Set<string>
   /** Makes what is missing: the pause image, the programs. Cheap when nothing is. */
   readonly setting: () => Promise<EngineSetting>
   /** Runs a start when it is its turn: 20 at once took 15 s, two at a time 9 s (2 cores, cgroup v1). */
@@ -68,6 +70,7 @@ export function createDockerEngine(
     ...options,
     events: createContainerEvents(docker, stateId),
     workspaces: new Map(),
+    reading: new Set(),
     setting,
     starting: createLimit(Math.max(2, availableParallelism())),
   }

@@ -11,7 +11,13 @@ import { removeContainer } from './docker-pod.ts'
 import { agentContainer } from './docker-spec.ts'
 import { attachedStreams } from './docker-streams.ts'
 import { openWorkspace } from './docker-workspace.ts'
-import type { ExitReason, ImageSandboxExit, ImageSandboxSpec, RunningImageSandbox } from './image-runtime.ts'
+import type {
+  ExitReason,
+  ImageFacts,
+  ImageSandboxExit,
+  ImageSandboxSpec,
+  RunningImageSandbox,
+} from './image-runtime.ts'
 
 /** As `ImageRuntime.start`. */
 export async function startAgent(
@@ -35,22 +41,24 @@ export async function startAgent(
       engine.workspaces.set(container.id, workspace.path)
       undo.push(() => engine.workspaces.delete(container.id))
     }
-    return await run(engine, spec, { container, pause, undo, close })
+    return await run(engine, spec, { container, pause, undo, close }, 'created')
   } catch (error) {
     await close().catch(() => {}) // the first failure is the one to tell
     throw error
   }
 }
 
-async function run(
+/** Starts an agent's container that was `created` and attends to it, or attends to one that is `running` already. */
+export async function run(
   engine: DockerEngine,
-  spec: ImageSandboxSpec,
+  spec: Pick<ImageSandboxSpec, 'id' | 'stdio'> & { readonly image: Pick<ImageFacts, 'stopSignal'> },
   {
     container,
     pause,
     undo,
     close,
   }: { container: Container; pause: string; undo: (() => void)[]; close: () => Promise<void> },
+  state: 'created' | 'running',
 ): Promise<RunningImageSandbox> {
   let reason: ExitReason | null = null
   const kill = (why: ExitReason) => {
@@ -70,8 +78,10 @@ async function run(
   const streams = attachedStreams(connection, spec.stdio.kind, () => {
     container.kill({ signal: 'SIGPIPE' }).catch(() => {}) // it has ended
   })
-  const waiting = await ask(engine.socket, 'waiting for its end', nextExit(engine, container))
-  await engine.starting(() => ask(engine.socket, 'starting its container', container.start()))
+  const waiting = await ask(engine.socket, 'waiting for its end', nextExit(engine, container, state))
+  if (state === 'created') {
+    await engine.starting(() => ask(engine.socket, 'starting its container', container.start()))
+  }
   const resize = (rows: number, columns: number) => {
     if (spec.stdio.kind === 'terminal') container.resize({ h: rows, w: columns }).catch(() => {}) // it has ended
   }
@@ -131,13 +141,17 @@ async function attach(engine: DockerEngine, container: Container): Promise<Duple
 }
 
 /**
- * Asks for the next exit of a container that has not been started; resolves when the engine has taken note, to what
+ * Asks for the next exit of a container that has not been started, or the end of one that runs; resolves when the engine has taken note, to what
  * gives the exit status. (Asked afterwards, or by dockerode's `wait`, a quick end could come first and be lost.)
  */
-async function nextExit(engine: DockerEngine, container: Container): Promise<{ readonly status: Promise<number> }> {
+async function nextExit(
+  engine: DockerEngine,
+  container: Container,
+  state: 'created' | 'running',
+): Promise<{ readonly status: Promise<number> }> {
   const answer = await dial(engine, {
     ...{ path: `/containers/${container.id}/wait?`, method: 'POST', isStream: true },
-    options: { _query: { condition: 'next-exit' }, _body: {} },
+    options: { _query: { condition: state === 'created' ? 'next-exit' : 'not-running' }, _body: {} },
     statusCodes: { 200: true, 404: 'no such container', 500: 'server error' },
   })
   const status = statusIn(answer as Readable)
@@ -208,7 +222,7 @@ async function stateOf(container: Container) {
 }
 
 /** images/init ends as the agent did, a signal as 128 + its number: as a shell tells it. */
-function exitOf(status: number) {
+export function exitOf(status: number) {
   const found = Object.entries(constants.signals).find(([, number]) => number === status - 128)
   const signal = found?.[0] as NodeJS.Signals | undefined
   return signal === undefined ? ({ code: status, signal: null } as const) : ({ code: null, signal } as const)

@@ -2,6 +2,7 @@
 import { join } from 'node:path'
 import type { ContainerInfo } from 'dockerode'
 import { readImageRoots } from '../trust/image-archive.ts'
+import { adoptAgent, endOfAgent, reopenPod } from './docker-adopt.ts'
 import { withImageFiles } from './docker-archive.ts'
 import type { DockerEngine } from './docker-engine.ts'
 import { ask } from './docker-errors.ts'
@@ -16,7 +17,7 @@ export function createDockerRuntime(engine: DockerEngine): ImageRuntime {
 
   async function list(): Promise<readonly FoundSandbox[]> {
     const found = await containers(engine)
-    const names = [...new Set(found.map(({ sandbox }) => sandbox))]
+    const names = [...new Set(found.map(({ sandbox }) => sandbox))].filter(name => !engine.reading.has(name))
     return Promise.all(
       names.map(async (sandbox): Promise<FoundSandbox> => {
         const of = (role: string) => found.find(it => it.sandbox === sandbox && it.role === role)?.info
@@ -48,6 +49,9 @@ export function createDockerRuntime(engine: DockerEngine): ImageRuntime {
     prepare: (id, { labels }) => preparePod(engine, id, labels),
     start: (spec, { pause }) => startAgent(engine, spec, pause),
     list,
+    reopen: found => reopenPod(engine, found),
+    adopt: found => adoptAgent(engine, found),
+    exitOf: found => endOfAgent(engine, found),
     remove: async sandbox => {
       const mine = (await containers(engine)).filter(it => it.sandbox === sandbox)
       // The agent first: it must not outlive the namespace's holder, whose end would be told as a failure.

@@ -101,8 +101,17 @@ export type ImageRuntime = {
   ) => Promise<PreparedNamespace>
   /** Starts the agent in `prepared`, which must be plumbed by now. */
   readonly start: (spec: ImageSandboxSpec, prepared: Pick<PreparedNamespace, 'pause'>) => Promise<RunningImageSandbox>
-  /** Sandboxes of this state, for adopt-or-remove after a crash. */
+  /** Sandboxes of this state, for adopt-or-remove after a crash, and what a crash left of reading an image. */
   readonly list: () => Promise<readonly FoundSandbox[]>
+  /**
+   * The namespace of a sandbox whose worker has gone, if its agent still runs in it, not paused, and the pause container
+   * holds that very namespace. Rejects with CLRK_SANDBOX_FAILED otherwise. Its `release` removes the pause container.
+   */
+  readonly reopen: (found: FoundSandbox) => Promise<PreparedNamespace>
+  /** Attends to the agent of a sandbox that was reopened, as `start` does to its own; its input has ended. */
+  readonly adopt: (found: FoundSandbox) => Promise<RunningImageSandbox>
+  /** How the agent ended; null where it did not, was never started, or is gone. */
+  readonly exitOf: (found: FoundSandbox) => Promise<SandboxExit | null>
   /** Removes whatever there is of a sandbox of this state. */
   readonly remove: (sandbox: string) => Promise<void>
 }

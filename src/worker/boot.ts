@@ -2,13 +2,14 @@
  * One sandbox from request to record: namespace plumbed and proven, trust prepared, proxy attached, and only then the
  * agent. Whatever fails on the way undoes what was done before it.
  */
-import { randomBytes } from 'node:crypto'
+import { createHash, randomBytes } from 'node:crypto'
+import { messageOf } from '../errors.ts'
 import type { SandboxSockets } from '../plumbing/sockets.ts'
 import type { RunningSandbox, SandboxLimits } from '../runtimes/runtime.ts'
 import type { SandboxCounters, SandboxIdentity } from '../shard/protocol.ts'
 import type { RunRecord, RunRequest, StartedRun } from './control.ts'
 import type { GatewayHandle } from './gateways.ts'
-import type { Runs } from './runs.ts'
+import type { Journal, Runs } from './runs.ts'
 import type { Supervisor } from './supervise.ts'
 
 /** What is to run, whoever asked for it. */
@@ -37,12 +38,20 @@ export type BootRequest = {
 /** How a runtime takes part in a boot. `begin` gives what it has to undo to `undo` as soon as it exists. */
 export type Preparing = {
   readonly runtime: 'local' | 'docker'
-  readonly begin: (undo: (step: () => Promise<unknown>) => void) => Promise<{
-    readonly sockets: SandboxSockets
-    readonly start: () => Promise<RunningSandbox>
-    /** After the agent has ended and its proxy is detached. */
-    readonly end: () => Promise<void>
-  }>
+  readonly begin: (undo: (step: () => Promise<unknown>) => void) => Promise<Prepared>
+}
+
+export type Prepared = {
+  readonly sockets: SandboxSockets
+  readonly start: () => Promise<RunningSandbox>
+  /** After the agent has ended and its proxy is detached; `isClean` tells whether nothing is left of the agent. */
+  readonly end: (isClean: boolean) => Promise<void>
+}
+
+export type Booting = {
+  readonly supervisor: Supervisor
+  readonly runs: Runs
+  readonly log: (level: 'info' | 'warn', message: string) => void
 }
 
 /** Ids are DNS labels; 40 random bits keep twenty thousand apart. */
@@ -50,54 +59,96 @@ export function newSandboxId(): string {
   return `sb-${randomBytes(5).toString('hex')}`
 }
 
+/**
+ * What a sandbox that a next worker finds must have in common with a request to be its sandbox; null where nobody will
+ * ask for it again: a command of a client that has gone with its worker, or an agent that ends with it.
+ */
+export function bootDigest(request: BootRequest): string | null {
+  const { identity, gateway, image, command, args, environment, user, limits, workingDirectory, timeoutMs } = request
+  const { workspace, stdio } = request.surroundings
+  if (identity.agentKind === 'Run' || image === null || stdio.kind !== 'pipes') return null
+  const { policy, authority } = gateway
+  const agent = { image, command, args, environment, user, limits, workingDirectory, timeoutMs, workspace }
+  const inCommon = [identity.agentKind, gateway.name, policy().digest, authority.certificatePem, agent]
+  return createHash('sha256').update(JSON.stringify(inCommon)).digest('hex')
+}
+
 export async function bootSandbox(
-  { supervisor, runs }: { readonly supervisor: Supervisor; readonly runs: Runs },
+  { supervisor, runs, log }: Booting,
   request: BootRequest,
   preparing: Preparing,
 ): Promise<StartedRun> {
-  const { identity, gateway } = request
+  const { gateway } = request
   const began = performance.now()
   const pending = pendingRecord(request, preparing.runtime)
-  const recorded = runs.begin(pending)
   const undo: (() => Promise<unknown>)[] = []
+  let journal: Journal | null = null
   try {
+    journal = runs.begin(pending, bootDigest(request))
     const prepared = await preparing.begin(step => undo.push(step))
-    const attached = await supervisor.attach({
-      identity,
-      gateway: gateway.key,
-      isolation: gateway.policy().isolation,
-      sockets: prepared.sockets,
-    })
-    let counters: Promise<SandboxCounters> | null = null
-    const detach = () => {
-      counters ??= attached.detach()
-      return counters
-    }
+    const detach = await attachProxy(supervisor, request, prepared.sockets, { names: [], journal })
     undo.push(detach)
     const sandbox = await prepared.start()
-    const bootMs = Math.round((performance.now() - began) * 10) / 10
-    const record = finish(sandbox, detach, prepared.end).then(({ exit, counters: seen }) => {
-      const { connections, requests, injected, denied } = seen
-      const ended = {
-        ...pending,
-        bootMs,
-        exit,
-        endedAt: new Date().toISOString(),
-        connections,
-        requests,
-        injected,
-        denied,
-      }
-      recorded(ended)
-      return ended
-    })
-    return { sandbox, record: record.finally(gateway.close) }
+    const record = { ...pending, bootMs: Math.round((performance.now() - began) * 10) / 10 }
+    journal.update(record)
+    return startedRun({ sandbox, record, journal, detach, end: prepared.end, gateway, log })
   } catch (error) {
     for (const step of undo.reverse()) await step().catch(() => {}) // the first failure is the one to tell
     gateway.close()
-    recorded({ ...pending, endedAt: new Date().toISOString() })
+    journal?.end({ ...pending, endedAt: new Date().toISOString() })
     throw error
   }
+}
+
+/** Lets a shard accept on the sockets; the result takes the sandbox off it and may be called again. */
+export async function attachProxy(
+  supervisor: Supervisor,
+  { identity, gateway }: Pick<BootRequest, 'identity' | 'gateway'>,
+  sockets: SandboxSockets,
+  { names, journal }: { readonly names: readonly string[]; readonly journal: Journal },
+): Promise<() => Promise<SandboxCounters>> {
+  const { isolation } = gateway.policy()
+  const attached = await supervisor.attach({
+    ...{ identity, gateway: gateway.key, isolation, sockets, names },
+    journal: journal.name,
+  })
+  let counters: Promise<SandboxCounters> | null = null
+  return () => {
+    counters ??= attached.detach()
+    return counters
+  }
+}
+
+/** A sandbox that runs, with the record that it will have: one, whatever fails at its end. */
+export function startedRun(run: {
+  readonly sandbox: RunningSandbox
+  readonly record: RunRecord
+  readonly journal: Journal
+  readonly detach: () => Promise<SandboxCounters>
+  readonly end: Prepared['end']
+  readonly gateway: GatewayHandle
+  readonly log: Booting['log']
+}): StartedRun {
+  const { sandbox, journal, detach, end, gateway, log } = run
+  const attempt = (step: Promise<void>) =>
+    step.then(
+      () => true,
+      error => {
+        log('warn', `${sandbox.id}: ${messageOf(error)}`)
+        return false
+      },
+    )
+  const finish = async () => {
+    const exit = await sandbox.exited
+    const isClean = await attempt(sandbox.stop())
+    const { connections, requests, injected, denied } = await detach()
+    await attempt(end(isClean))
+    const counters = { connections, requests, injected, denied }
+    const record: RunRecord = { ...run.record, exit, endedAt: new Date().toISOString(), ...counters }
+    journal.end(record)
+    return record
+  }
+  return { sandbox, record: finish().finally(gateway.close) }
 }
 
 /** The record of a run that has not begun: what it says if nothing more is ever known. */
@@ -124,11 +175,3 @@ function pendingRecord({ identity, gateway, command, args }: BootRequest, runtim
 
 /** What a shell says of a command that could not be started. */
 const NOT_STARTED = { code: 125, signal: null } as const
-
-async function finish(sandbox: RunningSandbox, detach: () => Promise<SandboxCounters>, end: () => Promise<void>) {
-  const exit = await sandbox.exited
-  await sandbox.stop()
-  const counters = await detach()
-  await end()
-  return { exit, counters }
-}

@@ -1,5 +1,16 @@
 /** JSON Lines on disk, bounded: files are rotated by size and the oldest is dropped. Root-only. */
-import { createWriteStream, openSync, renameSync, rmSync, statSync, type WriteStream } from 'node:fs'
+import {
+  closeSync,
+  constants,
+  createWriteStream,
+  fstatSync,
+  ftruncateSync,
+  openSync,
+  readSync,
+  renameSync,
+  rmSync,
+  type WriteStream,
+} from 'node:fs'
 import { messageOf } from '../errors.ts'
 
 export type LineLog = {
@@ -18,7 +29,7 @@ export function openLineLog(
   files: number,
   failed: (reason: string) => void,
 ): LineLog {
-  let size = sizeOf(path)
+  let size = 0
   let reported = false
   let stream = open()
 
@@ -30,6 +41,7 @@ export function openLineLog(
   /** Opened at once, so that a rename never takes another file's name; null where that fails. */
   function open(): WriteStream | null {
     try {
+      size = mendLastLine(path)
       const opened = createWriteStream(path, { fd: openSync(path, 'a', 0o600) })
       opened.on('error', report)
       return opened
@@ -42,10 +54,7 @@ export function openLineLog(
   function rotate(): void {
     stream?.end()
     try {
-      rmSync(`${path}.${files - 1}`, { force: true })
-      for (let n = files - 2; n >= 1; n--) renameIfThere(`${path}.${n}`, `${path}.${n + 1}`)
-      renameIfThere(path, `${path}.1`)
-      size = 0
+      rotateFiles(path, files)
     } catch (error) {
       report(error)
     }
@@ -67,8 +76,30 @@ export function openLineLog(
   }
 }
 
-function sizeOf(path: string): number {
-  return statSync(path, { throwIfNoEntry: false })?.size ?? 0
+/** `path` becomes `path.1`, and so on up to `files`; the oldest is dropped. */
+export function rotateFiles(path: string, files: number): void {
+  rmSync(`${path}.${files - 1}`, { force: true })
+  for (let n = files - 2; n >= 1; n--) renameIfThere(`${path}.${n}`, `${path}.${n + 1}`)
+  renameIfThere(path, `${path}.1`)
+}
+
+/**
+ * Takes off a last line that a crash or a full disk cut short, so that the next one does not continue it. Gives the size
+ * of the file, which is made if it is missing.
+ */
+export function mendLastLine(path: string): number {
+  const fd = openSync(path, constants.O_RDWR | constants.O_CREAT, 0o600)
+  try {
+    const { size } = fstatSync(fd)
+    let end = size
+    const byte = Buffer.alloc(1)
+    const endsLine = () => end === 0 || (readSync(fd, byte, 0, 1, end - 1) === 1 && byte[0] === NEWLINE)
+    while (!endsLine()) end -= 1
+    if (end < size) ftruncateSync(fd, end)
+    return end
+  } finally {
+    closeSync(fd)
+  }
 }
 
 function renameIfThere(from: string, to: string): void {
@@ -78,3 +109,5 @@ function renameIfThere(from: string, to: string): void {
     if (!(error instanceof Error && 'code' in error && error.code === 'ENOENT')) throw error
   }
 }
+
+const NEWLINE = 10

@@ -3,7 +3,7 @@
 import { createHash } from 'node:crypto'
 import { closeSync, mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { clrkError } from '../errors.ts'
+import { clrkError, isClrkError, messageOf } from '../errors.ts'
 import { tryLock } from '../kernel/syscalls.ts'
 
 /** Raised whenever an older clrk could not read what this one writes. */
@@ -56,7 +56,8 @@ export function openState(directory: string): State {
     for (const name of ['ca', 'secrets', 'audit']) mkdirSync(join(directory, name), { recursive: true, mode: 0o700 })
   } catch (error) {
     closeSync(lock)
-    throw error
+    if (isClrkError(error)) throw error
+    throw clrkError('CLRK_STATE_UNWRITABLE', { file: directory, reason: messageOf(error) })
   }
   return {
     directory,

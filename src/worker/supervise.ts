@@ -19,6 +19,10 @@ export type Attachment = {
   /** `process`: a shard of its own, which ends with it. */
   readonly isolation: 'shared' | 'process'
   readonly sockets: SandboxSockets
+  /** Names that have a virtual address already, in its order: those of a sandbox that was adopted. */
+  readonly names: readonly string[]
+  /** Keeps the next one for the next worker; called before it is answered. */
+  readonly journal: (name: string) => void
 }
 
 export type Attached = {
@@ -50,7 +54,7 @@ export type SupervisorOptions = {
   readonly log: (level: 'info' | 'warn' | 'error', message: string) => void
 }
 
-type Hosted = Attachment & {
+type Hosted = Omit<Attachment, 'names'> & {
   readonly names: string[]
   attached: { resolve: () => void; reject: (error: Error) => void } | null
   detached: ((counters: SandboxCounters) => void) | null
@@ -169,6 +173,8 @@ export function superviseShards(options: SupervisorOptions): Supervisor {
       case 'journal': {
         const hosted = shard.sandboxes.get(message.sandbox)
         if (hosted === undefined || hosted.names.length !== message.index) return
+        if (message.index >= LIMITS.namesPerSandbox || !/^[!-~]{1,253}$/.test(message.name)) return
+        hosted.journal(message.name)
         hosted.names.push(message.name)
         send(shard, { type: 'journalled', sandbox: message.sandbox, index: message.index })
         return
@@ -250,7 +256,7 @@ export function superviseShards(options: SupervisorOptions): Supervisor {
   return {
     attach: attachment => {
       const shard = choose(attachment.isolation)
-      const hosted: Hosted = { ...attachment, names: [], attached: null, detached: null }
+      const hosted: Hosted = { ...attachment, names: [...attachment.names], attached: null, detached: null }
       const { id } = attachment.identity
       const knows = [...shard.sandboxes.values()].some(other => other.gateway === attachment.gateway)
       shard.sandboxes.set(id, hosted)

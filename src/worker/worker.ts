@@ -15,12 +15,14 @@ import { gatewayOf } from '../resources/references.ts'
 import { createLocalRuntime, type LocalRuntime } from '../runtimes/local.ts'
 import { takeUidRange } from '../runtimes/uid-range.ts'
 import { readHostRoots } from '../trust/image-roots.ts'
+import { adoptSandbox } from './adopt.ts'
 import { type BootRequest, bootSandbox, newSandboxId, type Preparing } from './boot.ts'
-import { createImageBoot } from './boot-image.ts'
+import { createEngineConnection, prepareImage } from './boot-image.ts'
 import { prepareLocal } from './boot-local.ts'
 import type { AgentSummary, RunRequest, StartedRun, WorkerControl, WorkerEvent, WorkerStatus } from './control.ts'
 import { createGateways, type GatewayHandle, qualify } from './gateways.ts'
 import { openLineLog } from './line-log.ts'
+import { createReconciler } from './reconcile.ts'
 import { openRuns } from './runs.ts'
 import { shardFiles } from './shard-spec.ts'
 import type { State } from './state.ts'
@@ -34,6 +36,7 @@ const DEFAULT_PIDS = 4_096
 
 export async function createWorker(state: State, version: string): Promise<WorkerControl> {
   forbidCoreDump()
+  process.stderr.on('error', () => {}) // worker.log is on a disk that may be full
   const listeners = new Set<(event: WorkerEvent) => void>()
   const emit = (event: WorkerEvent) => {
     for (const listener of listeners) listener(event)
@@ -45,7 +48,7 @@ export async function createWorker(state: State, version: string): Promise<Worke
   const audit = openLineLog(join(state.audit, 'audit.jsonl'), LIMITS.auditFileBytes, LIMITS.auditFiles, reason =>
     log('error', `the audit log cannot be written: ${reason}`),
   )
-  const runs = openRuns(state.runs, state.running, reason => log('error', `run records cannot be written: ${reason}`))
+  const runs = openRuns(state.runs, state.running, reason => log('error', `run records cannot be kept: ${reason}`))
   const staging = prepareStaging()
   const runtime: LocalRuntime = createLocalRuntime({
     stateId: state.id,
@@ -70,8 +73,11 @@ export async function createWorker(state: State, version: string): Promise<Worke
     log,
   })
   const local = { runtime, hostRoots, trustDirectory: join(staging, 'trust') }
-  const images = createImageBoot(state, message => log('info', message))
-  await images.sweep()
+  const engine = createEngineConnection(state)
+  const reconciler = createReconciler({ engine, interrupted: runs.interrupted, log })
+  await reconciler.begin()
+  const booting = { supervisor, runs, log }
+  const images = { engine, reconciler, progress: (line: string) => log('info', line) }
   const live = new Map<string, { started: StartedRun; agent: string; gateway: string; done: Promise<unknown> }>()
   let programDirectory: string | null = null
   let stopping = false
@@ -82,11 +88,14 @@ export async function createWorker(state: State, version: string): Promise<Worke
 
   async function run(request: RunRequest, abort: AbortSignal): Promise<StartedRun> {
     if (stopping) throw clrkError('CLRK_WORKER_GONE', { state: state.directory, reason: 'it is stopping' })
-    const id = newSandboxId()
-    const boot = request.what.kind === 'agent' ? agentBoot(id, request) : commandBoot(id, request)
-    const started = await bootSandbox({ supervisor, runs }, boot, preparing(boot, request.runtime))
-    const stop = () => void started.sandbox.stop()
-    const timer = boot.timeoutMs === null ? null : setTimeout(stop, boot.timeoutMs)
+    const boot = bootOf(newSandboxId(), request)
+    const prepare = preparing(boot, request.runtime)
+    const adopted = await adoptSandbox(booting, reconciler, boot)
+    const started = adopted ?? (await bootSandbox(booting, boot, prepare))
+    const { id } = started.sandbox
+    const stop = () => void started.sandbox.stop().catch(error => log('warn', `${id}: ${messageOf(error)}`))
+    const ran = adopted === null ? 0 : Date.now() - adopted.startedAt
+    const timer = boot.timeoutMs === null ? null : setTimeout(stop, Math.max(0, boot.timeoutMs - ran))
     abort.addEventListener('abort', stop)
     if (abort.aborted) stop()
     const done = started.record.catch(error => log('error', `${id}: ${messageOf(error)}`))
@@ -99,6 +108,10 @@ export async function createWorker(state: State, version: string): Promise<Worke
     return started
   }
 
+  function bootOf(id: string, request: RunRequest): BootRequest {
+    return request.what.kind === 'agent' ? agentBoot(id, request) : commandBoot(id, request)
+  }
+
   /** Throws CLRK_ARGUMENT_INVALID where the runtime that is asked for cannot boot this. */
   function preparing(boot: BootRequest, wanted: RunRequest['runtime']): Preparing {
     const refuse = (reason: string, fix: string) =>
@@ -108,7 +121,7 @@ export async function createWorker(state: State, version: string): Promise<Worke
       return prepareLocal(local, boot)
     }
     if (wanted === 'local') throw refuse('local runs programs of this machine, not images', 'Use --runtime docker.')
-    return images.prepare(boot, boot.image)
+    return prepareImage(images, boot, boot.image)
   }
 
   function commandBoot(id: string, request: RunRequest): BootRequest {
@@ -226,11 +239,13 @@ export async function createWorker(state: State, version: string): Promise<Worke
     shutdown: async () => {
       stopping = true
       const ending = [...live.values()]
-      await Promise.all(ending.map(({ started }) => started.sandbox.stop()))
+      await Promise.allSettled(ending.map(({ started }) => started.sandbox.stop())) // `done` tells of failures
       await Promise.all(ending.map(({ done }) => done))
+      await reconciler.close()
       await supervisor.stop()
       shardIds.release()
-      await Promise.all([audit.close(), runs.close()])
+      runs.close()
+      await audit.close()
       state.close()
     },
   }
