@@ -82,6 +82,7 @@ export async function connect(state: string): Promise<Client> {
       })
       response.on('error', () => {}) // the worker went: `gone` says so
       const lines = createInterface({ input: response })
+      lines.on('error', () => {}) // it emits its input's a second time
       lines.on('line', line => {
         if (line.endsWith('}')) listener(JSON.parse(line)) // else the worker died in the middle of it
       })

@@ -1,6 +1,6 @@
 /** Taking over a namespace that an earlier worker plumbed and whose agent lives on in it: proven first, never mended. */
 import { setTimeout as sleep } from 'node:timers/promises'
-import { clrkError, messageOf } from '../errors.ts'
+import { messageOf } from '../errors.ts'
 import { closeDescriptor, createNetworkNamespace } from '../kernel/syscalls.ts'
 import { applyPlumbing, proveRedirect, readInside } from './apply.ts'
 import { type PlumbedNamespace, plumbedNamespace } from './netns.ts'
@@ -12,13 +12,14 @@ import { closeSockets, openSockets, type SandboxSockets } from './sockets.ts'
  * the sockets, which ended with their worker, are made again at the same addresses. What connects before a shard accepts
  * waits; what was waiting during the proof is reset.
  *
- * Rejects with CLRK_PLUMBING_FAILED: it is another namespace, or somebody else listens where we did; closes `netns` then.
+ * Rejects with an Error that says what is not as it should be: a rule, an address, a route, somebody else's socket where
+ * ours was; closes `netns` then.
  */
 export async function adoptNamespace(netns: number): Promise<PlumbedNamespace> {
   try {
     const [expected, found] = await Promise.all([describeFresh(), describe(netns)])
     const [step] = Object.keys(expected).filter(name => expected[name] !== found[name])
-    if (step !== undefined) throw failure(step, 'they are not those that clrk made')
+    if (step !== undefined) throw new Error(`its ${step} are not those that clrk made`)
     const sockets = await openAgain(netns)
     try {
       proveRedirect(netns, sockets[0])
@@ -63,14 +64,10 @@ async function openAgain(netns: number): Promise<SandboxSockets> {
     try {
       return openSockets(netns)
     } catch (error) {
-      if (attempt === ATTEMPTS) throw failure('sockets', messageOf(error))
+      if (attempt === ATTEMPTS) throw new Error(`its sockets cannot be made again: ${messageOf(error)}`)
       await sleep(WAIT_MS)
     }
   }
-}
-
-function failure(step: string, reason: string) {
-  return clrkError('CLRK_PLUMBING_FAILED', { step, reason })
 }
 
 const ATTEMPTS = 20

@@ -2,7 +2,6 @@
 import { closeSync, fstatSync, statSync } from 'node:fs'
 import { Writable } from 'node:stream'
 import type { ContainerInspectInfo } from 'dockerode'
-import { clrkError, messageOf } from '../errors.ts'
 import type { DockerEngine } from './docker-engine.ts'
 import { ask, statusOf } from './docker-errors.ts'
 import { openPodNamespace, pausePid, removeContainer } from './docker-pod.ts'
@@ -16,15 +15,15 @@ import type { SandboxExit } from './runtime.ts'
  */
 export async function reopenPod(engine: DockerEngine, found: FoundSandbox): Promise<PreparedNamespace> {
   const { agent, pause } = found
-  if (agent === null) throw failure('its agent is gone')
-  if (pause === null) throw failure('its pause container has ended')
+  if (agent === null) throw new Error('its agent is gone')
+  if (pause === null) throw new Error('its pause container has ended')
   const { State, HostConfig } = await inspect(engine, agent)
-  if (!State.Running) throw failure('its agent has ended')
-  if (State.Paused) throw failure('its agent is paused')
-  if (HostConfig.NetworkMode !== `container:${pause.id}`) throw failure('its agent has another network')
+  if (!State.Running) throw new Error('its agent has ended')
+  if (State.Paused) throw new Error('its agent is paused')
+  if (HostConfig.NetworkMode !== `container:${pause.id}`) throw new Error('its agent has another network')
   const netns = openPodNamespace(pause.pid, pause.id)
   try {
-    if (namespaceOf(State.Pid) !== fstatSync(netns).ino) throw failure('its pause container has restarted')
+    if (namespaceOf(State.Pid) !== fstatSync(netns).ino) throw new Error('its pause container has restarted')
   } catch (error) {
     closeSync(netns)
     throw error
@@ -44,7 +43,7 @@ export async function reopenPod(engine: DockerEngine, found: FoundSandbox): Prom
 /** As `ImageRuntime.adopt`. What it printed meanwhile went nowhere. */
 export async function adoptAgent(engine: DockerEngine, found: FoundSandbox): Promise<RunningImageSandbox> {
   const { sandbox, agent, pause } = found
-  if (agent === null || pause === null) throw failure('there is nothing of it')
+  if (agent === null || pause === null) throw new Error('there is nothing of it')
   const container = engine.docker.getContainer(agent)
   const { Config, Mounts } = await inspect(engine, agent)
   const undo: (() => void)[] = []
@@ -60,7 +59,7 @@ export async function adoptAgent(engine: DockerEngine, found: FoundSandbox): Pro
     const running = await run(engine, spec, { container, pause: pause.id, undo, close }, 'running')
     // Its end is watched from now on; before, it may have been missed.
     if ((await pausePid(engine, engine.docker.getContainer(pause.id))) !== pause.pid) {
-      throw failure('its pause container has restarted')
+      throw new Error('its pause container has restarted')
     }
     return { ...running, stdin: new Writable({ write: (_chunk, _encoding, done) => done() }) }
   } catch (error) {
@@ -90,14 +89,5 @@ async function inspect(engine: DockerEngine, id: string): Promise<ContainerInspe
 
 /** Inode of the network namespace that process `pid` is in. */
 function namespaceOf(pid: number): number {
-  try {
-    return statSync(`/proc/${pid}/ns/net`).ino
-  } catch (error) {
-    throw failure(messageOf(error))
-  }
-}
-
-function failure(reason: string) {
-  const fix = 'It is removed; start the agent anew.'
-  return clrkError('CLRK_SANDBOX_FAILED', { step: 'adopting it', reason, fix })
+  return statSync(`/proc/${pid}/ns/net`).ino
 }

@@ -29,8 +29,10 @@ export type DockerEngine = {
   readonly workspaces: Map<string, string>
   /** Names of the containers that are read from just now, and removed by who reads. */
   readonly reading: Set<string>
-  /** Makes what is missing: the pause image, the programs. Cheap when nothing is. */
+  /** Makes what is missing, once: the pause image, the programs. */
   readonly setting: () => Promise<EngineSetting>
+  /** The pause image is not there any more: makes all of it again the next time. */
+  readonly forgetSetting: () => void
   /** Runs a start when it is its turn: 20 at once took 15 s, two at a time 9 s (2 cores, cgroup v1). */
   readonly starting: <T>(start: () => Promise<T>) => Promise<T>
 }
@@ -58,20 +60,23 @@ export function createDockerEngine(
   }
 
   // Many boots at once make it once: two imports of the pause image would leave one without a name.
-  let making: Promise<EngineSetting> | null = null
-  const setting = () => {
-    making ??= makeSetting().finally(() => {
-      making = null
-    })
-    return making
-  }
+  let known: Promise<EngineSetting> | null = null
 
   return {
     ...options,
     events: createContainerEvents(docker, stateId),
     workspaces: new Map(),
     reading: new Set(),
-    setting,
+    setting: () => {
+      known ??= makeSetting().catch(error => {
+        known = null
+        throw error
+      })
+      return known
+    },
+    forgetSetting: () => {
+      known = null
+    },
     starting: createLimit(Math.max(2, availableParallelism())),
   }
 }

@@ -14,8 +14,12 @@ export async function preparePod(
   sandbox: string,
   labels: Readonly<Record<string, string>>,
 ): Promise<PreparedNamespace> {
-  const setting = await engine.setting()
-  const request = engine.docker.createContainer(pauseContainer(setting, sandbox, labels))
+  const create = async () => engine.docker.createContainer(pauseContainer(await engine.setting(), sandbox, labels))
+  const request = create().catch(error => {
+    if (statusOf(error) !== 404) throw error
+    engine.forgetSetting() // somebody has removed the pause image
+    return create()
+  })
   const pause = await ask(engine.socket, 'creating its pause container', request)
   try {
     await engine.starting(() => ask(engine.socket, 'starting its pause container', startPause(pause)))

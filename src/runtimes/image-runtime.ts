@@ -105,7 +105,7 @@ export type ImageRuntime = {
   readonly list: () => Promise<readonly FoundSandbox[]>
   /**
    * The namespace of a sandbox whose worker has gone, if its agent still runs in it, not paused, and the pause container
-   * holds that very namespace. Rejects with CLRK_SANDBOX_FAILED otherwise. Its `release` removes the pause container.
+   * holds that very namespace. Rejects with the reason otherwise. Its `release` removes the pause container.
    */
   readonly reopen: (found: FoundSandbox) => Promise<PreparedNamespace>
   /** Attends to the agent of a sandbox that was reopened, as `start` does to its own; its input has ended. */

@@ -65,12 +65,13 @@ export function createReconciler(options: {
     const runtime = await engine.connected()
     isClean = true // unless something goes wrong from here on
     try {
-      for (const found of await runtime.list()) {
-        if (owned.has(found.sandbox) || held.has(found.sandbox)) continue
+      const all = (await runtime.list()).filter(({ sandbox }) => !owned.has(sandbox) && !held.has(sandbox))
+      const settling = all.map(async found => {
         const journalled = left.get(found.sandbox)
         left.delete(found.sandbox)
         await settle(runtime, found, journalled)
-      }
+      })
+      for (const result of await Promise.allSettled(settling)) if (result.status === 'rejected') throw result.reason
       for (const { record, journal } of left.values()) if (record.runtime === 'docker') journal.end(ended(record, null))
       left.clear()
       isFirst = false
