@@ -11,7 +11,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { type ClrkRun, clrkRun, spawnClrkRun, stateOf } from '../world/clrk.ts'
 import { IMAGE, withEngineWorld } from '../world/engine-world.ts'
 import { eventually } from '../world/eventually.ts'
-import { assertNothingLeft, snapshot } from '../world/leaks.ts'
+import { assertNothingLeft, type Snapshot, snapshot } from '../world/leaks.ts'
 import { createWorld, type World } from '../world/world.ts'
 
 const KILLS = Number(process.env.CLRK_CHAOS_KILLS ?? 8)
@@ -53,9 +53,7 @@ test('the same with agents in images, and with the engine among the victims', as
     }
     await assertWorks(world, image)
     await eventually(async () => ((await engine.docker.listContainers({ all: true })).length === 0 ? true : null))
-    const engineProcess = /^\d+ (\S*\/)?(dockerd|containerd) /
-    const mine = (processes: readonly string[]) => processes.filter(line => !engineProcess.test(line))
-    await assertNothingLeft(world, { ...before, processes: [...mine(before.processes), ...enginesOf(world)] })
+    await assertNothingLeft(world, withEngineOf(before, snapshot(world)))
     await assertRecords(world)
   })
 })
@@ -71,9 +69,11 @@ async function killOne(world: World, random: () => number, programs: readonly st
     await world.host(['kill', '-KILL', `${victim.pid}`])
 }
 
-/** The engine was started anew: its processes are others by now. */
-function enginesOf(world: World): readonly string[] {
-  return snapshot(world).processes.filter(line => /^\d+ (\S*\/)?(dockerd|containerd) /.test(line))
+/** The engine was started anew: its processes and sockets are others by now. */
+function withEngineOf(before: Snapshot, after: Snapshot): Snapshot {
+  const isEngines = (what: string) => /^\d+ (\S*\/)?(dockerd|containerd) |^@[0-9a-f]+$|\/libnetwork\//.test(what)
+  const [processes, sockets] = [after.processes.filter(isEngines), after.sockets.filter(isEngines)]
+  return { ...before, processes: [...before.processes, ...processes], sockets: [...before.sockets, ...sockets] }
 }
 
 async function assertEnded(runs: readonly ReturnType<typeof spawnClrkRun>[], kill: number): Promise<void> {
