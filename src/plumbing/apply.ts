@@ -10,11 +10,12 @@ export const TOOL_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbi
 const PACKAGES: Readonly<Record<string, string>> = { ip: 'iproute2', nft: 'nftables' }
 
 /**
- * Runs the steps in order inside `netns`, stops at the first that fails.
- * Throws CLRK_TOOL_MISSING or CLRK_PLUMBING_FAILED with the program's own words.
+ * Runs the steps at once inside `netns`: none needs another's result. Throws CLRK_TOOL_MISSING or CLRK_PLUMBING_FAILED
+ * with the program's own words, when all have ended.
  */
 export async function applyPlumbing(netns: number, steps: readonly Step[]): Promise<void> {
-  for (const step of steps) await runStep(netns, step)
+  const results = await Promise.allSettled(steps.map(step => runStep(netns, step)))
+  for (const result of results) if (result.status === 'rejected') throw result.reason
 }
 
 /** What a program that only looks prints inside `netns`. Rejects as `applyPlumbing`. */
