@@ -48,7 +48,7 @@ try {
 }
 
 function localBoot(): Boot {
-  const runtime = createLocalRuntime({ stateId: 'bench000', staging: join(scratch, 'staging') })
+  const runtime = createLocalRuntime({ stateId: 'bench000', state: scratch, staging: join(scratch, 'staging') })
   let count = 0
   return async () => {
     const clock = stopwatch()
@@ -74,7 +74,7 @@ function localBoot(): Boot {
 
 async function dockerBoot({ socket, scratch: directory }: Engine): Promise<Boot> {
   await importImage(engine, REFERENCE, busybox())
-  const options = { host: `unix://${socket}`, stateId: 'bench000', directory, dockerConfig: null }
+  const options = { host: `unix://${socket}`, stateId: 'bench000', state: scratch, directory, dockerConfig: null }
   const runtime = await connectEngine(options)
   let count = 0
   return async () => {
