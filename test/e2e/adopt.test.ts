@@ -12,7 +12,7 @@ import { type EngineWorld, IMAGE, withEngineWorld } from '../world/engine-world.
 import { eventually } from '../world/eventually.ts'
 import { assertNothingLeft, snapshot } from '../world/leaks.ts'
 import type { MachineProcess } from '../world/machine.ts'
-import { allowHosts, gateway, type Resource } from '../world/manifests.ts'
+import { allowHosts, gateway, l4Route, type Resource } from '../world/manifests.ts'
 import type { World } from '../world/world.ts'
 
 test('an agent goes on when its worker was killed: same sandbox, same names, one record with its own exit', async t => {
@@ -55,8 +55,9 @@ test('an agent goes on when its worker was killed: same sandbox, same names, one
 test('what does not verify is removed, and another state is never touched', async t => {
   await withEngineWorld(t, [], async ({ world, engine, env }) => {
     const sleeper = ['sh', '-c', 'echo up; while :; do sleep 1; done']
-    const names = ['fine', 'flushed', 'rerouted', 'restarted', 'listening', 'changed', 'paused', 'unnamed']
-    const manifests = [gateway(), allowHosts('echo.example.com'), ...names.map(name => task(name, sleeper))]
+    const names = ['fine', 'flushed', 'rerouted', 'restarted', 'listening', 'changed', 'wider', 'paused', 'unnamed']
+    const agent = (name: string) => task(name, sleeper, name === 'wider' ? 'narrow' : 'test')
+    const manifests = [gateway(), allowHosts('echo.example.com'), gateway({}, 'narrow'), ...names.map(agent)]
     const first = await startWorker(world, manifests, { env })
     const other = await startWorker(world, [gateway(), task('neighbour', sleeper)], { env, state: 'other' })
     for (const name of names) await first.saw(new RegExp(`${name} +.*up`))
@@ -93,7 +94,8 @@ test('what does not verify is removed, and another state is never touched', asyn
     await world.host(['rm', journal])
 
     const changed = manifests.map(it => (it.metadata.name === 'changed' ? task('changed', [...sleeper, 'more']) : it))
-    const second = await startWorker(world, changed, { env })
+    const route = l4Route([{ destinationHostnames: ['echo.example.com'], ports: [{ port: 443 }] }], 'more', 'narrow')
+    const second = await startWorker(world, [...changed, route], { env })
     for (const name of names) await second.saw(new RegExp(`${name} runs in sandbox`))
     const kept = names.filter(name => idOf(name, second) === ids[name])
     assert.deepEqual(kept, ['fine'])
@@ -121,6 +123,7 @@ const REASONS = {
   restarted: 'its pause container has restarted|its agent has ended',
   listening: 'its sockets cannot be made again: bind: EADDRINUSE',
   changed: 'its manifest, policy or CA is another one now',
+  wider: 'its manifest, policy or CA is another one now',
   paused: 'its agent is paused',
 }
 
@@ -157,7 +160,7 @@ const main = async () => {
 }
 main()`
 
-function task(name: string, command: readonly string[]): Resource {
+function task(name: string, command: readonly string[], gatewayName = 'test'): Resource {
   return {
     apiVersion: 'clrk.apoxy.dev/v1alpha1',
     kind: 'TaskAgent',
@@ -165,7 +168,7 @@ function task(name: string, command: readonly string[]): Resource {
     spec: {
       timeout: '10m',
       template: { spec: { image: IMAGE, command } },
-      egressRefs: [{ gatewayRef: { name: 'test' } }],
+      egressRefs: [{ gatewayRef: { name: gatewayName } }],
       resources: { memory: '128Mi' },
     },
   }
