@@ -370,15 +370,8 @@ export function describe({ code, details }: ClrkFault): {
   why: string
   fix: string
 } {
-  const entry: Entry = CATALOGUE[code]
-  return {
-    code,
-    status: entry.status,
-    fault: entry.fault,
-    title: entry.title,
-    why: entry.why(details),
-    fix: entry.fix(details),
-  }
+  const { status, fault, title, why, fix }: Entry = CATALOGUE[code]
+  return { code, status, fault, title, why: why(details), fix: fix(details) }
 }
 
 /** Every code of the catalogue, in its order. */

@@ -25,6 +25,7 @@ export async function withEngineWorld(
     const running = world.spawnHost(argv)
     return { kill: signal => running.kill(signal), exited: running.exited }
   })
+  let failure: unknown = null
   try {
     const bundle = readFileSync('/etc/ssl/certs/ca-certificates.crt', 'utf8')
     const files = { ...busybox(), ...Object.assign({}, ...programs.map(filesOf)) }
@@ -32,8 +33,14 @@ export async function withEngineWorld(
     await useOnce(engine)
     const env = { PATH: process.env.PATH ?? '', HOME: world.directory, DOCKER_HOST: `unix://${engine.socket}` }
     await body({ world, engine, env })
+  } catch (error) {
+    failure = error
+    throw error
   } finally {
-    await engine.stop() // before its world ends, which takes it along
+    // Before its world ends, which takes it along. The first failure is the one to tell.
+    await engine.stop().catch(error => {
+      if (failure === null) throw error
+    })
   }
 }
 
