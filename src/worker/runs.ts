@@ -104,8 +104,7 @@ export function openRuns(path: string, directory: string, failed: (reason: strin
       update: record => keep(record, false),
       end: record => {
         keep(record, true)
-        settle(record)
-        for (const waiting of unwritten.values()) if (waiting !== record) settle(waiting)
+        for (const waiting of [...unwritten.values(), record]) settle(waiting)
       },
     }
   }
