@@ -76,7 +76,7 @@ export const LIMITS = {
   /** Telemetry records that wait for export; past it the oldest are dropped and counted. */
   telemetryQueueRecords: 8_192,
   telemetryBatchRecords: 256,
-  /** The same in captured bytes: of the records that wait, and of those in one export. */
+  /** The same in bytes as encoded: of the records that wait, and of those in one export. */
   telemetryQueueBytes: 67_108_864,
   telemetryBatchBytes: 1_048_576,
   telemetryFlushMs: 1_000,

@@ -90,10 +90,12 @@ function requestRefusal(policy: Policy, { name, port, method, authority, path }:
   if (NEVER_FORWARDED.has(method.toUpperCase())) {
     return faultOf(policy, 'CLRK_METHOD_NOT_ALLOWED', { method: method.toUpperCase() })
   }
-  const said = parseAuthority(authority)
-  if (said === null) return faultOf(policy, 'CLRK_HTTP_MALFORMED', { reason: 'Host is not one host name' })
-  if (said.kind !== 'name' || said.name !== name || (said.port !== null && said.port !== port)) {
-    return faultOf(policy, 'CLRK_AUTHORITY_MISMATCH', { name, authority: authority.slice(0, 256) })
+  if (authority !== name) {
+    const said = parseAuthority(authority)
+    if (said === null) return faultOf(policy, 'CLRK_HTTP_MALFORMED', { reason: 'Host is not one host name' })
+    if (said.kind !== 'name' || said.name !== name || (said.port !== null && said.port !== port)) {
+      return faultOf(policy, 'CLRK_AUTHORITY_MISMATCH', { name, authority: authority.slice(0, 256) })
+    }
   }
   const originForm = path.startsWith('/') || (path === '*' && method === 'OPTIONS')
   return originForm ? null : faultOf(policy, 'CLRK_HTTP_MALFORMED', { reason: 'the target is not a path' })

@@ -1,16 +1,15 @@
 /** One request, in whatever protocol it came: decided afresh, given its credential, counted, audited and recorded. */
-
-import { type Injection, isForeignCredential, partSubprotocols, planInjection } from '../credentials/inject.ts'
+import { type Injection, isForeignCredential, partSubprotocols } from '../credentials/inject.ts'
 import { createResponseGuard, hidesEchoes, PLAIN_ANSWERS } from '../credentials/response-guard.ts'
-import type { ClrkFault } from '../errors.ts'
-import { fieldValues, type RequestHead } from '../http1/head.ts'
+import { type ClrkFault, clrkError } from '../errors.ts'
+import { fieldValue, type RequestHead } from '../http1/head.ts'
 import type { Answer, Forward, ResponseGuard } from '../http1/hooks.ts'
 import { readUpgrade } from '../http1/websocket.ts'
-import { decideRequest, type RequestDecision } from '../policy/decide-request.ts'
 import type { ProviderRule } from '../policy/policy.ts'
 import type { Authority, SandboxContext } from './context.ts'
 import { problemAnswer } from './deny.ts'
 import { observeExchange } from './observe.ts'
+import { planOf } from './plan.ts'
 
 /** Everything about a request that the policy says; `acquire` is how its protocol reaches the origin. */
 export type Decided<A> = Omit<Forward, 'acquire'> & { readonly acquire: A }
@@ -26,7 +25,7 @@ export function decide<A>(
   const { name, port } = authority
   const policy = gateway.policy()
   counters.requests += 1
-  const decision = decideHead(context, authority, head)
+  const { decision, injection } = planOf(context, authority, head)
   if (policy.fault !== null) return deny(context, authority, head, policy.fault, null)
   if (decision.verdict === 'deny') return deny(context, authority, head, decision.fault, null)
   if (decision.verdict === 'read-body') {
@@ -44,7 +43,7 @@ export function decide<A>(
   if (decision.wouldDeny !== null) {
     context.audit({ action: 'would-deny', protocol: 'http', name, address: null, port, fault: decision.wouldDeny })
   }
-  const injection = planInjection(decision.strip, decision.credentials, head.target, gateway.secretOf)
+  if (injection === null) throw clrkError('CLRK_INTERNAL', { reason: 'a request without an injection' })
   if ('fault' in injection) return deny(context, authority, head, injection.fault, decision.rule)
   const { kept, credentials } =
     upgrade === null || decision.strip === null
@@ -71,18 +70,8 @@ export function decide<A>(
  * it may be there, and with which credential).
  */
 export function standingOf(context: SandboxContext, authority: Authority, head: RequestHead): string {
-  const now = decideHead(context, authority, head)
+  const { decision: now } = planOf(context, authority, head)
   return now.verdict === 'forward' ? JSON.stringify([now.strip, now.credentials]) : now.verdict
-}
-
-function decideHead({ gateway }: SandboxContext, authority: Authority, head: RequestHead): RequestDecision {
-  return decideRequest(gateway.policy(), {
-    ...authority,
-    method: head.method,
-    authority: head.host ?? '',
-    path: head.target,
-    model: null,
-  })
 }
 
 const SUBPROTOCOL = 'sec-websocket-protocol'
@@ -130,10 +119,15 @@ function reportForeign(
   { remove, removedParameters }: Injection,
   subprotocols: readonly string[],
 ): void {
-  const headers = head.names.filter(
-    lowerName =>
-      lowerName !== SUBPROTOCOL && remove(lowerName) && fieldValues(head, lowerName).some(isForeignCredential),
-  )
+  let headers: string[] | null = null
+  for (let index = 0; index < head.names.length; index++) {
+    const name = head.names[index] ?? ''
+    if (!remove(name) || name === SUBPROTOCOL || !isForeignCredential(fieldValue(head, index))) continue
+    headers ??= []
+    headers.push(name)
+  }
+  if (headers === null && removedParameters.length === 0 && subprotocols.length === 0) return
+  headers ??= []
   if (subprotocols.some(isForeignCredential)) headers.push(SUBPROTOCOL)
   const where = [...new Set([...headers, ...removedParameters.map(parameter => `?${parameter}`)])].join(', ')
   if (where === '') return

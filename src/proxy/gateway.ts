@@ -14,6 +14,8 @@ export type ProxyGateway = {
   /** The worker's key of this gateway; the resource's name is `policy().gateway`. */
   readonly id: string
   readonly policy: () => Policy
+  /** Another number after every `update`: what was worked out from policy or secrets of another one holds no more. */
+  readonly version: () => number
   /** `namespace/name/key` */
   readonly secretOf: (name: string) => SecretValue | undefined
   /** `text` without any secret of this gateway. */
@@ -46,6 +48,7 @@ export function createGateway(id: string, initial: GatewayState, environment: Ga
   let trust = trustOf(state, environment)
   let former: readonly string[] = []
   let watched = false
+  let version = 0
   let exporter = exporterOf()
   const dialContext = (): DialContext => ({ policy: state.policy, trust, hostAddresses: environment.hostAddresses() })
   const pool = createPool(dialContext)
@@ -68,6 +71,7 @@ export function createGateway(id: string, initial: GatewayState, environment: Ga
   return {
     id,
     policy: () => state.policy,
+    version: () => version,
     secretOf: name => secrets.get(name),
     redact: text => redactor.text(text),
     dialContext,
@@ -79,6 +83,7 @@ export function createGateway(id: string, initial: GatewayState, environment: Ga
       const previous = state.policy
       const formerTrust = trust
       state = next
+      version += 1
       trust = nextTrust
       former = [...former, ...revealed(secrets)].slice(-FORMER_VALUES)
       secrets = secretValues(next)

@@ -5,7 +5,7 @@
  * must not reuse those. What is pushed is content: chunked framing is taken off before.
  */
 import type { OtlpExport } from '../policy/policy.ts'
-import { contentTypeOf, isEncoded, isEventStream, isStream } from './heads.ts'
+import { isEventStream, isStream } from './heads.ts'
 
 export type TappedBody = {
   /** What was kept, in order: the first bytes, or the last of a stream's. */
@@ -18,10 +18,17 @@ export type TappedBody = {
   readonly usageEvents: readonly string[]
 }
 
-export type BodyTap = { readonly push: (chunk: Buffer) => void; readonly end: () => TappedBody }
+export type BodyTap = {
+  /** The payload `chunk[from, to)`. */
+  readonly push: (chunk: Buffer, from: number, to: number) => void
+  readonly end: () => TappedBody
+}
+
+/** What a head says of its body: the content type, lower case, and whether it is compressed. */
+export type BodyKind = { readonly type: string; readonly encoded: boolean }
 
 /**
- * A tap for the body that belongs to `head` (latin1 header lines).
+ * A tap for a body.
  *
  * `capture`: at most `maxBytes` of the content types that begin with one of `includeContentTypes`; null: nothing.
  * Streams of a response (`text/event-stream`, `application/x-ndjson`, `application/vnd.amazon.eventstream`) keep their
@@ -29,22 +36,21 @@ export type BodyTap = { readonly push: (chunk: Buffer) => void; readonly end: ()
  */
 export function createBodyTap(
   capture: OtlpExport['captureBody'],
-  head: string,
+  { type, encoded }: BodyKind,
   direction: 'request' | 'response',
 ): BodyTap {
-  const type = contentTypeOf(head)
   const cap = capture?.includeContentTypes.some(prefix => type.startsWith(prefix.toLowerCase())) ? capture.maxBytes : 0
   const keepsEnd = direction === 'response' && isStream(type)
-  const scanner = keepsEnd && isEventStream(type) && !isEncoded(head) ? createUsageScanner() : null
+  const scanner = keepsEnd && isEventStream(type) && !encoded ? createUsageScanner() : null
   let kept: Buffer[] = []
   let first = 0
   let held = 0
   let bytes = 0
   let chunks = 0
 
-  const keepEnd = (chunk: Buffer) => {
-    kept.push(chunk)
-    held += chunk.length
+  const keepEnd = (slice: Buffer) => {
+    kept.push(slice)
+    held += slice.length
     for (let oldest = kept[first]; oldest !== undefined && held - oldest.length >= cap; oldest = kept[first]) {
       held -= oldest.length
       first++
@@ -55,14 +61,14 @@ export function createBodyTap(
   }
 
   return {
-    push: chunk => {
+    push: (chunk, from, to) => {
       chunks++
-      bytes += chunk.length
-      scanner?.push(chunk)
-      if (cap === 0 || chunk.length === 0) return
-      if (keepsEnd) return keepEnd(chunk)
-      if (held >= cap) return
-      const slice = held + chunk.length > cap ? chunk.subarray(0, cap - held) : chunk
+      bytes += to - from
+      if (keepsEnd ? cap === 0 && scanner === null : held >= cap) return
+      const slice = view(chunk, from, keepsEnd ? to : Math.min(to, from + cap - held))
+      scanner?.push(slice)
+      if (cap === 0 || slice.length === 0) return
+      if (keepsEnd) return keepEnd(slice)
       kept.push(slice)
       held += slice.length
     },
@@ -70,9 +76,14 @@ export function createBodyTap(
       const body = kept.slice(first)
       const [oldest] = body
       if (oldest !== undefined && held > cap) body[0] = oldest.subarray(held - cap)
-      return { body, bytes, chunks, truncated: cap > 0 && bytes > cap, usageEvents: scanner?.events() ?? [] }
+      return { body, bytes, chunks, truncated: cap > 0 && bytes > cap, usageEvents: scanner?.events() ?? NONE }
     },
   }
+}
+
+/** A view, and none where the whole chunk is meant. */
+function view(chunk: Buffer, from: number, to: number): Buffer {
+  return from === 0 && to === chunk.length ? chunk : chunk.subarray(from, to)
 }
 
 /**
@@ -119,6 +130,7 @@ function createUsageScanner(): { push: (chunk: Buffer) => void; events: () => re
   }
 }
 
+const NONE: readonly string[] = []
 const STATES_USAGE = /"usage(?:Metadata)?"\s*:\s*\{/
 const LF = 10
 /** A whole answer of /v1/responses stands in its last event, text and all. */

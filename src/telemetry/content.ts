@@ -6,6 +6,7 @@ import type { Provider, Usage } from '../providers/provider.ts'
 import { decodeBody } from './decode.ts'
 import { isEventStream, isStream } from './heads.ts'
 import type { Redactor } from './redact.ts'
+import type { BodyFields } from './subject.ts'
 
 export type ReadBody = {
   /** Lower case; of the header. */
@@ -21,12 +22,10 @@ export type ReadBody = {
 export function readBody(
   slices: readonly Buffer[],
   truncated: boolean,
-  fields: ReadonlyMap<string, string>,
+  { type, encoding }: BodyFields,
   isResponse: boolean,
   redactor: Redactor,
 ): ReadBody {
-  const type = (fields.get('content-type') ?? '').toLowerCase()
-  const encoding = fields.get('content-encoding') ?? null
   const [only] = slices
   if (only === undefined) return { type, encoding, content: null, captured: false, cut: 'none' }
   const kept = slices.length === 1 ? only : Buffer.concat(slices)

@@ -1,19 +1,16 @@
 /**
- * Sends what was recorded to an OTLP/HTTP receiver, never in a request's way: a bounded queue, batches in their own
- * tick, one export at a time. What cannot be sent is dropped and counted, and said at most once a minute.
+ * Sends what was recorded to an OTLP/HTTP receiver, never in a request's way: recorded in the turn after it, in batches,
+ * a bounded queue of them, one export at a time. What cannot be sent is dropped and counted, and said at most once a minute.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
-import { Agent, request } from 'undici'
 import { messageOf } from '../errors.ts'
 import { LIMITS } from '../limits.ts'
-import { type Attribute, encode, type Recorded } from './otlp.ts'
-import { type Exchange, recordExchange } from './record.ts'
-import { createRedactor, type Redactor } from './redact.ts'
-
-export type Signal = 'traces' | 'logs'
-
-/** One POST; resolves with the status of the answer, rejects where there is none. */
-export type Send = (url: string, headers: Readonly<Record<string, string>>, payload: string) => Promise<number>
+import { type Batch, createBatch } from './batch.ts'
+import type { Exchange } from './exchange.ts'
+import type { Attribute, Signal } from './otlp.ts'
+import { createPost, type Post, targetOf } from './post.ts'
+import { createRecorder } from './record.ts'
+import { createRedactor } from './redact.ts'
 
 export type ExporterOptions = {
   /** Absolute http(s) URL; without a path `/v1/traces` and `/v1/logs` are appended. Null: nothing is sent. */
@@ -22,7 +19,6 @@ export type ExporterOptions = {
   readonly resource: readonly Attribute[]
   /** One sentence without secrets, at most once a minute. */
   readonly onFailure: (reason: string) => void
-  readonly send?: Send
 }
 
 export type ExporterCounters = {
@@ -33,7 +29,9 @@ export type ExporterCounters = {
 }
 
 export type Exporter = {
-  /** O(1); never throws, never waits. */
+  /** Does anybody get what is added? */
+  readonly listens: () => boolean
+  /** Never throws, never waits; it is turned into records after the event that calls it. */
   readonly add: (exchange: Exchange) => void
   /** The values (latin1) that are never recorded; those of earlier calls stay known, because records may hold them. */
   readonly setSecretValues: (values: readonly string[]) => void
@@ -48,48 +46,66 @@ export type Exporter = {
 
 export function createExporter(options: ExporterOptions): Exporter {
   const { endpoint, headers, resource } = options
-  const agent = new Agent({
-    connections: 1,
-    headersTimeout: LIMITS.telemetryExportMs,
-    bodyTimeout: LIMITS.telemetryExportMs,
-  })
-  const send = options.send ?? post(agent)
   const report = atMostOnce(REPORT_MS, options.onFailure)
-  const queue = createQueue()
   const secrets = new Set<string>()
-  let redactor = createRedactor([])
+  const queue = createQueue()
+  let recorder = createRecorder(createRedactor([]))
   let tee: ((signal: Signal, payload: string) => void) | null = null
+  let post: Post | null = null
+  let waiting: Exchange[] = []
+  let batch: Batch | null = null
   let timer: NodeJS.Timeout | null = null
   let sending: Promise<void> | null = null
   let closed = false
   let recorded = 0
   let lost = 0
 
-  const exportBatch = async (exchanges: readonly Exchange[]) => {
-    const { traces, logs } = encode(resource, recordAll(exchanges, redactor))
-    recorded += exchanges.length
-    const payloads: [Signal, string][] = [
-      ['traces', traces],
-      ['logs', logs],
-    ]
-    for (const [signal, payload] of payloads) tee?.(signal, payload)
-    if (endpoint === null) return
-    const failures: unknown[] = []
-    for (const [signal, payload] of payloads) {
-      await deliver(send, signalUrl(endpoint, signal), headers, payload).catch((error: unknown) => failures.push(error))
+  /** Right after the events that ended them: no exchange outlives its last response by more than a turn. */
+  const record = () => {
+    const exchanges = waiting
+    waiting = []
+    for (const exchange of exchanges) {
+      batch ??= createBatch(resource)
+      batch.add(recorder.record(exchange))
+      recorded += 1
+      if (batch.records() >= LIMITS.telemetryBatchRecords || batch.bytes() >= LIMITS.telemetryBatchBytes) seal()
     }
-    if (failures.length > 0) throw failures[0]
+    if (batch !== null) timer ??= setTimeout(() => void flush(), LIMITS.telemetryFlushMs).unref()
   }
 
-  /** Started on a queue that is not empty; ends, in one tick, with the queue empty and `sending` null. */
+  const seal = () => {
+    if (batch !== null) queue.put(batch)
+    batch = null
+    sending ??= drain()
+  }
+
+  const exportBatch = async (full: Batch) => {
+    const payloads = full.payloads()
+    for (const [signal, buffers] of payloads) tee?.(signal, Buffer.concat(buffers).toString('latin1'))
+    if (endpoint === null) return
+    const failures: unknown[] = []
+    for (const [signal, buffers] of payloads) {
+      const target = signalTarget(endpoint, signal)
+      const send = () => {
+        post ??= createPost(new URL(endpoint), headers)
+        return post.send(target, buffers)
+      }
+      await deliver(send, endpoint).catch((error: unknown) => failures.push(error))
+    }
+    if (failures.length > 0) throw failures[0]
+    full.recycle()
+  }
+
+  /** Ends, in one tick, with the queue empty and `sending` null. */
   const drain = async () => {
-    for (let batch = queue.take(); batch.length > 0; batch = queue.take()) {
-      await new Promise(setImmediate)
+    await new Promise(setImmediate)
+    for (let full = queue.take(); full !== undefined; full = queue.take()) {
+      const records = full.records()
       try {
-        await exportBatch(batch)
+        await exportBatch(full)
       } catch (error) {
-        lost += batch.length
-        report(`telemetry of ${batch.length} requests was not exported: ${messageOf(error)}`)
+        lost += records
+        report(`telemetry of ${records} requests was not exported: ${messageOf(error)}`)
       }
     }
     sending = null
@@ -98,17 +114,18 @@ export function createExporter(options: ExporterOptions): Exporter {
   const flush = async () => {
     if (timer !== null) clearTimeout(timer)
     timer = null
-    if (sending === null && !queue.isEmpty()) sending = drain()
+    record()
+    if (batch !== null) seal()
     await sending
   }
 
   return {
+    listens: () => endpoint !== null || tee !== null,
     add: exchange => {
       if (closed) lost++
       else if (endpoint !== null || tee !== null) {
-        queue.put(exchange)
-        if (queue.holdsBatch() && sending === null) void flush()
-        else timer ??= setTimeout(() => void flush(), LIMITS.telemetryFlushMs).unref()
+        if (waiting.push(exchange) === 1) setImmediate(record)
+        else if (waiting.length >= LIMITS.telemetryBatchRecords) record()
       }
     },
     setSecretValues: values => {
@@ -118,7 +135,7 @@ export function createExporter(options: ExporterOptions): Exporter {
       }
       for (const oldest of secrets)
         if (secrets.size > Math.max(REMEMBERED_VALUES, values.length)) secrets.delete(oldest)
-      redactor = createRedactor([...secrets])
+      recorder = createRecorder(createRedactor([...secrets]))
     },
     setTee: given => {
       tee = given
@@ -129,90 +146,53 @@ export function createExporter(options: ExporterOptions): Exporter {
       if (closed) return
       closed = true
       await flush()
-      await agent.close()
+      post?.close()
     },
   }
 }
 
-function* recordAll(exchanges: readonly Exchange[], redactor: Redactor): Iterable<Recorded> {
-  for (const exchange of exchanges) yield recordExchange(exchange, redactor)
-}
-
-/** First in, first out; past its limits the oldest go and are counted. */
+/** First in, first out; past its limits the oldest batches go and their records are counted. */
 function createQueue() {
-  let waiting: Exchange[] = []
-  let first = 0
+  const batches: Batch[] = []
+  let records = 0
   let bytes = 0
   let dropped = 0
 
-  const shift = (): Exchange | undefined => {
-    const oldest = waiting[first]
-    if (oldest === undefined) return undefined
-    first++
-    bytes -= sizeOf(oldest)
-    if (first >= LIMITS.telemetryQueueRecords || first === waiting.length) {
-      waiting = waiting.slice(first)
-      first = 0
-    }
+  const take = (): Batch | undefined => {
+    const oldest = batches.shift()
+    records -= oldest?.records() ?? 0
+    bytes -= oldest?.bytes() ?? 0
     return oldest
   }
 
   return {
-    put: (exchange: Exchange) => {
-      waiting.push(exchange)
-      bytes += sizeOf(exchange)
-      while (waiting.length - first > LIMITS.telemetryQueueRecords || bytes > LIMITS.telemetryQueueBytes) {
-        if (shift() === undefined) return
-        dropped++
+    put: (batch: Batch) => {
+      batches.push(batch)
+      records += batch.records()
+      bytes += batch.bytes()
+      while (records > LIMITS.telemetryQueueRecords || bytes > LIMITS.telemetryQueueBytes) {
+        dropped += take()?.records() ?? 0
       }
     },
-    /** The oldest, up to a batch's records and bytes, at least one where there is one. */
-    take: (): Exchange[] => {
-      const batch: Exchange[] = []
-      for (let size = 0; batch.length < LIMITS.telemetryBatchRecords && size < LIMITS.telemetryBatchBytes; ) {
-        const exchange = shift()
-        if (exchange === undefined) break
-        batch.push(exchange)
-        size += sizeOf(exchange)
-      }
-      return batch
-    },
-    isEmpty: () => first === waiting.length,
-    holdsBatch: () => waiting.length - first >= LIMITS.telemetryBatchRecords || bytes >= LIMITS.telemetryBatchBytes,
+    take,
     dropped: () => dropped,
   }
 }
 
-function sizeOf({ requestHead, responseHead, requestBody, responseBody }: Exchange): number {
-  let bytes = requestHead.length + responseHead.length
-  for (const slice of requestBody) bytes += slice.length
-  for (const slice of responseBody) bytes += slice.length
-  return bytes
-}
-
 /** One retry where the connection failed or the answer is one that OTLP/HTTP calls retryable; throws without a success. */
-async function deliver(send: Send, url: string, headers: Readonly<Record<string, string>>, payload: string) {
-  const attempt = () => send(url, { ...headers, 'content-type': 'application/json' }, payload)
-  let status = await attempt().catch(() => null)
+async function deliver(send: () => Promise<number>, endpoint: string): Promise<void> {
+  let status = await send().catch(() => null)
   if (status === null || RETRYABLE.has(status)) {
     await sleep(RETRY_MS)
-    status = await attempt()
+    status = await send()
   }
-  if (status < 200 || status > 299) throw new Error(`${new URL(url).host} answered ${status}`)
+  if (status < 200 || status > 299) throw new Error(`${new URL(endpoint).host} answered ${status}`)
 }
 
-function post(dispatcher: Agent): Send {
-  return async (url, headers, payload) => {
-    const { statusCode, body } = await request(url, { method: 'POST', headers, body: payload, dispatcher })
-    await body.dump()
-    return statusCode
-  }
-}
-
-function signalUrl(endpoint: string, signal: Signal): string {
+function signalTarget(endpoint: string, signal: Signal): string {
   const url = new URL(endpoint)
   if (url.pathname === '/') url.pathname = `/v1/${signal}`
-  return url.href
+  return targetOf(url)
 }
 
 function atMostOnce(milliseconds: number, report: (reason: string) => void): (reason: string) => void {

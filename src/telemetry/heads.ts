@@ -19,16 +19,6 @@ export function fieldsOf(head: string): Map<string, string> {
   return fields
 }
 
-/** The content type in `head`, lower case, with its parameters; empty where there is none. */
-export function contentTypeOf(head: string): string {
-  return (/^content-type:[ \t]*([^\r\n]*)/im.exec(head)?.[1] ?? '').toLowerCase()
-}
-
-/** Does `head` say that its body is compressed? */
-export function isEncoded(head: string): boolean {
-  return /^content-encoding:[ \t]*(?!identity[ \t]*\r?$)[^\r\n]/im.test(head)
-}
-
 /** Of a response of this type (lower case) the end is kept, where the usage stands. */
 export function isStream(type: string): boolean {
   return STREAMS.some(stream => type.startsWith(stream))

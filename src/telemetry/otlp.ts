@@ -1,119 +1,118 @@
 /**
  * OTLP/JSON (https://opentelemetry.io/docs/specs/otlp/#json-protobuf-encoding): ids in hex, 64-bit integers as strings,
- * enums as numbers, no unknown field. Pure; whatever the strings hold, the result is valid JSON in valid Unicode.
+ * enums as numbers, no unknown field. Pure; whatever the strings hold, the result is valid JSON, of ASCII alone: its
+ * bytes are its characters.
  */
 import { inert } from './redact.ts'
 
 /** A number is written as an integer where it is one. */
 export type Attribute = readonly [key: string, value: string | number | boolean]
 
-/** Of kind SERVER. */
+export type Signal = 'traces' | 'logs'
+
+/** 32 and 16 hex digits; the parent null at the root. */
+export type SpanIds = { readonly traceId: string; readonly spanId: string; readonly parentSpanId: string | null }
+
+/** Of kind SERVER. Times are decimal nanoseconds since 1970; the lists are joined by commas. */
 export type Span = {
-  /** 32 and 16 hex digits; the parent null at the root. */
-  readonly traceId: string
-  readonly spanId: string
+  /** Made by `encodeIds`. */
+  readonly ids: string
   readonly parentSpanId: string | null
+  /** Quoted. */
   readonly name: string
-  readonly startTimeNs: bigint
-  readonly endTimeNs: bigint
-  readonly attributes: readonly Attribute[]
-  readonly events: readonly SpanEvent[]
+  readonly start: string
+  readonly end: string
+  /** As `attributesOf` makes them. */
+  readonly attributes: string
+  /** As `event` makes them. */
+  readonly events: string
   /** Null: the status is unset; else it is Error and this says why. */
   readonly failure: string | null
 }
 
-export type SpanEvent = { readonly name: string; readonly timeNs: bigint; readonly attributes: readonly Attribute[] }
-
-/** What a log record says beside its span's ids, end and attributes, which are its own too. */
-export type LogRecord = { readonly severity: keyof typeof SEVERITY; readonly body: string }
-
-export type Recorded = { readonly span: Span; readonly log: LogRecord }
-
-/** An ExportTraceServiceRequest and an ExportLogsServiceRequest. Takes one record at a time: none has to be kept. */
-export function encode(
-  resource: readonly Attribute[],
-  records: Iterable<Recorded>,
-): { readonly traces: string; readonly logs: string } {
-  const head = `"resource":{"attributes":${attributesOf(resource)}}`
-  const traces = [`{"resourceSpans":[{${head},"scopeSpans":[{${SCOPE},"spans":[`]
-  const logs = [`{"resourceLogs":[{${head},"scopeLogs":[{${SCOPE},"logRecords":[`]
-  let comma = ''
-  for (const { span, log } of records) {
-    const attributes = attributesOf(span.attributes)
-    traces.push(comma, spanOf(span, attributes))
-    logs.push(comma, logOf(span, log, attributes))
-    comma = ','
-  }
-  traces.push(']}]}]}')
-  logs.push(']}]}]}')
-  return { traces: traces.join(''), logs: logs.join('') }
+/** `body` quoted, `attributes` as for a span. */
+export type LogRecord = {
+  readonly severity: keyof typeof SEVERITY
+  readonly body: string
+  readonly attributes: string
 }
 
-function spanOf(span: Span, attributes: string): string {
-  const parent = span.parentSpanId === null ? '' : `"parentSpanId":"${span.parentSpanId}",`
-  const status = span.failure === null ? '' : `,"status":{"code":${STATUS_ERROR},"message":${quote(span.failure)}}`
-  return (
-    `{"traceId":"${span.traceId}","spanId":"${span.spanId}",${parent}"name":${quote(span.name)},"kind":${KIND_SERVER},` +
-    `"startTimeUnixNano":"${span.startTimeNs}","endTimeUnixNano":"${span.endTimeNs}",` +
-    `"attributes":${attributes},"events":[${span.events.map(eventOf).join(',')}]${status}}`
+/** The beginning of an ExportTraceServiceRequest or ExportLogsServiceRequest: records and `PAYLOAD_END` follow. */
+export function payloadStart(signal: Signal, resource: readonly Attribute[]): string {
+  const of = `"resource":{"attributes":[${attributesOf(resource)}]}`
+  return signal === 'traces'
+    ? `{"resourceSpans":[{${of},"scopeSpans":[{${SCOPE},"spans":[`
+    : `{"resourceLogs":[{${of},"scopeLogs":[{${SCOPE},"logRecords":[`
+}
+
+export const PAYLOAD_END = ']}]}]}'
+
+export function encodeSpan({ ids, parentSpanId, name, start, end, attributes, events, failure }: Span): string {
+  const parent = parentSpanId === null ? '' : `"parentSpanId":"${parentSpanId}",`
+  const status = failure === null ? '' : `,"status":{"code":${STATUS_ERROR},"message":${quote(failure)}}`
+  return `{${ids}${parent}"kind":${KIND_SERVER},"name":${name},"startTimeUnixNano":"${start}","endTimeUnixNano":"${end}","attributes":[${attributes}],"events":[${events}]${status}}`
+}
+
+/** The log record that goes with a span: the same ids, at its end. */
+export function encodeLog({ ids, end }: Span, { severity, body, attributes }: LogRecord): string {
+  return `{${ids}"timeUnixNano":"${end}","observedTimeUnixNano":"${end}${SEVERITY[severity]}${body}},"attributes":[${attributes}]}`
+}
+
+/** What a span and its log record both say of themselves, with a comma behind it. */
+export function encodeIds({ traceId, spanId }: SpanIds): string {
+  return `"traceId":"${traceId}","spanId":"${spanId}",`
+}
+
+/** `rest`: the name, quoted, and its attributes (`eventOf`). */
+export function event(timeNs: string, rest: string): string {
+  return `{"timeUnixNano":"${timeNs}","name":${rest}}`
+}
+
+/** What `event` takes. */
+export function eventOf(name: string, attributes: string): string {
+  return `${quote(name)},"attributes":[${attributes}]`
+}
+
+/** Joined by commas, without brackets. */
+export function attributesOf(attributes: readonly Attribute[]): string {
+  return attributes.map(([key, value]) => attribute(key, value)).join(',')
+}
+
+export function attribute(key: string, value: string | number | boolean): string {
+  return `{"key":${quote(key)},"value":${anyValue(value)}}`
+}
+
+/** A JSON string. Control characters come out visible, so that once parsed nothing is left to obey (T106). */
+export function quote(text: string): string {
+  if (PLAIN.test(text)) return `"${text}"`
+  return JSON.stringify(inert(text).toWellFormed()).replace(
+    NOT_ASCII,
+    character => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
   )
 }
 
-function eventOf({ name, timeNs, attributes }: SpanEvent): string {
-  return `{"timeUnixNano":"${timeNs}","name":${quote(name)},"attributes":${attributesOf(attributes)}}`
+/** Milliseconds since 1970 as decimal nanoseconds; they are true to a quarter of a microsecond (a double has no more). */
+export function nanoseconds(milliseconds: number): string {
+  const second = Math.floor(milliseconds / 1000)
+  // The digit in front keeps the zeros behind it.
+  return `${second}${`${1e9 + Math.floor((milliseconds - second * 1000) * 1e6)}`.slice(1)}`
 }
 
-function logOf({ endTimeNs, traceId, spanId }: Span, { severity, body }: LogRecord, attributes: string): string {
-  return (
-    `{"timeUnixNano":"${endTimeNs}","observedTimeUnixNano":"${endTimeNs}",` +
-    `"severityNumber":${SEVERITY[severity]},"severityText":"${severity}","body":{"stringValue":${quote(body)}},` +
-    `"attributes":${attributes},"traceId":"${traceId}","spanId":"${spanId}"}`
-  )
-}
-
-function attributesOf(attributes: readonly Attribute[]): string {
-  let json = ''
-  // Few and long pieces: what a string costs is the number of pieces that it is put together from.
-  for (const [key, value] of attributes) {
-    if (typeof value === 'string') {
-      json += before(key, 'stringValue')
-      json += PLAIN.test(value) ? value : escaped(value)
-    } else if (typeof value === 'boolean') json += before(key, 'boolValue') + value
-    else if (Number.isSafeInteger(value)) json += before(key, 'intValue') + value
-    else json += before(key, 'doubleValue') + value
-    json += typeof value === 'boolean' ? '}}' : '"}}'
-  }
-  return `[${json.slice(1)}]`
-}
-
-/** What stands before a value; most keys come again and again. */
-function before(key: string, kind: keyof typeof BEFORE): string {
-  const known = BEFORE[kind].get(key)
-  if (known !== undefined) return known
-  const encoded = `,{"key":${quote(key)},"value":{"${kind}":${kind === 'boolValue' ? '' : '"'}`
-  if (BEFORE[kind].size < KEYS_MAXIMUM) BEFORE[kind].set(key, encoded)
-  return encoded
-}
-
-function quote(text: string): string {
-  return `"${PLAIN.test(text) ? text : escaped(text)}"`
-}
-
-/** A JSON string without its quotes; control characters come out visible, so that once parsed nothing is left to obey (T106). */
-function escaped(text: string): string {
-  return JSON.stringify(inert(text).toWellFormed()).slice(1, -1)
+function anyValue(value: string | number | boolean): string {
+  if (typeof value === 'string') return `{"stringValue":${quote(value)}}`
+  if (typeof value === 'boolean') return `{"boolValue":${value}}`
+  // A double stands as a string, which the JSON mapping takes, and NaN and Infinity need.
+  return Number.isSafeInteger(value) ? `{"intValue":"${value}"}` : `{"doubleValue":"${value}"}`
 }
 
 const PLAIN = /^[\x20\x21\x23-\x5b\x5d-\x7e]*$/
-const BEFORE = {
-  stringValue: new Map<string, string>(),
-  boolValue: new Map<string, string>(),
-  intValue: new Map<string, string>(),
-  /** As a string, which the JSON mapping takes for doubles too, and NaN and Infinity need. */
-  doubleValue: new Map<string, string>(),
-}
-const KEYS_MAXIMUM = 1_024
+const NOT_ASCII = /[^\x20-\x7e]/g
 const SCOPE = '"scope":{"name":"clrk"}'
 const KIND_SERVER = 2
 const STATUS_ERROR = 2
-const SEVERITY = { INFO: 9, WARN: 13, ERROR: 17 } as const
+/** What stands between a log record's time and its body. */
+const SEVERITY = { INFO: severity('INFO', 9), WARN: severity('WARN', 13), ERROR: severity('ERROR', 17) } as const
+
+function severity(text: string, number: number): string {
+  return `","severityNumber":${number},"severityText":"${text}","body":{"stringValue":`
+}

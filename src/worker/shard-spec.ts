@@ -8,7 +8,7 @@ import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 /** Packages that the shard half imports; their own dependencies follow. */
-const PACKAGES = ['koffi', 'dns-packet', 'undici'] as const
+const PACKAGES = ['koffi', 'dns-packet'] as const
 
 /** What getaddrinfo reads. */
 const RESOLVER_FILES = [

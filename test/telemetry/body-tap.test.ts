@@ -2,8 +2,14 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { providerById } from '../../src/providers/registry.ts'
-import { createBodyTap } from '../../src/telemetry/body-tap.ts'
-import { CAPTURE } from './exchange.ts'
+import { createBodyTap as createTap } from '../../src/telemetry/body-tap.ts'
+import { CAPTURE, kindOf } from './exchange.ts'
+
+/** A tap that takes whole chunks. */
+function createBodyTap(capture: typeof CAPTURE | null, head: string, direction: 'request' | 'response') {
+  const { push, end } = createTap(capture, kindOf(head), direction)
+  return { push: (chunk: Buffer) => push(chunk, 0, chunk.length), end }
+}
 
 const JSON_HEAD = 'content-type: application/json; charset=utf-8\r\n'
 const SSE_HEAD = 'Date: x\r\nContent-Type: text/event-stream\r\n'

@@ -1,6 +1,6 @@
 /** An exchange as the proxy would hand it over, for tests that change one thing in it. */
-import { createBodyTap } from '../../src/telemetry/body-tap.ts'
-import type { Exchange } from '../../src/telemetry/record.ts'
+import { type BodyKind, createBodyTap } from '../../src/telemetry/body-tap.ts'
+import type { Exchange, Subject } from '../../src/telemetry/exchange.ts'
 
 export const CAPTURE = {
   maxBytes: 65_536,
@@ -14,8 +14,35 @@ export const RESPONSE =
 
 type Parts = { requestBody?: readonly Buffer[]; responseBody?: readonly Buffer[]; capture?: typeof CAPTURE | null }
 
-export function exchange(changes: Partial<Omit<Exchange, 'requestBody' | 'responseBody'>> & Parts = {}): Exchange {
-  const { requestBody = [Buffer.from(REQUEST)], responseBody = [Buffer.from(RESPONSE)], capture = CAPTURE } = changes
+export type Changes = Partial<Omit<Exchange, 'requestBody' | 'responseBody' | 'subject'>> & Partial<Subject> & Parts
+
+const SUBJECT: Subject = {
+  gateway: 'default/echo-bot',
+  sandbox: {
+    id: 'echo-bot-1',
+    agentKind: 'TaskAgent',
+    agentNamespace: 'default',
+    agentName: 'echo-bot',
+    runtime: 'local',
+  },
+  scheme: 'https',
+  name: 'api.anthropic.com',
+  port: 443,
+  provider: 'anthropic',
+  rule: 'default/anthropic/0/0',
+  route: 'default/anthropic',
+}
+
+/** Exchanges without a change of it have one subject, as those of one connection do. */
+export function exchange(changes: Changes = {}): Exchange {
+  const { gateway, sandbox, scheme, name, port, provider, rule, route, ...rest } = { ...SUBJECT, ...changes }
+  const subject: Subject = { gateway, sandbox, scheme, name, port, provider, rule, route }
+  const {
+    requestBody = [Buffer.from(REQUEST)],
+    responseBody = [Buffer.from(RESPONSE)],
+    capture = CAPTURE,
+    ...own
+  } = rest
   const requestHead =
     changes.requestHead ??
     'Host: api.anthropic.com\r\nContent-Type: application/json\r\nX-Api-Key: clrk-injected-by-proxy\r\nUser-Agent: test/1\r\n'
@@ -23,29 +50,16 @@ export function exchange(changes: Partial<Omit<Exchange, 'requestBody' | 'respon
   const up = tapped(requestBody, requestHead, 'request', capture)
   const down = tapped(responseBody, responseHead, 'response', capture)
   return {
-    gateway: 'default/echo-bot',
-    sandbox: {
-      id: 'echo-bot-1',
-      agentKind: 'TaskAgent',
-      agentNamespace: 'default',
-      agentName: 'echo-bot',
-      runtime: 'local',
-    },
-    startTimeNs: 1_767_225_600_000_000_000n,
-    endTimeNs: 1_767_225_600_012_400_000n,
+    subject: Object.keys(SUBJECT).some(key => key in changes) ? subject : SUBJECT,
+    startMs: 1_767_225_600_000,
+    endMs: 1_767_225_600_012.4,
     method: 'POST',
-    scheme: 'https',
-    name: 'api.anthropic.com',
-    port: 443,
     target: '/v1/messages',
     status: 200,
     error: null,
     injected: ['x-api-key'],
-    provider: 'anthropic',
-    rule: 'default/anthropic/0/0',
-    route: 'default/anthropic',
     traceparent: null,
-    ...changes,
+    ...own,
     requestHead,
     responseHead,
     requestBody: up.body,
@@ -65,9 +79,15 @@ function tapped(
   direction: 'request' | 'response',
   capture: typeof CAPTURE | null,
 ) {
-  const tap = createBodyTap(capture, head, direction)
-  for (const chunk of chunks) tap.push(chunk)
+  const tap = createBodyTap(capture, kindOf(head), direction)
+  for (const chunk of chunks) tap.push(chunk, 0, chunk.length)
   return tap.end()
+}
+
+/** As the proxy reads it from a parsed head. */
+export function kindOf(head: string): BodyKind {
+  const value = (name: string) => new RegExp(`^${name}:[ \\t]*([^\r\n]*)`, 'im').exec(head)?.[1] ?? ''
+  return { type: value('content-type').toLowerCase(), encoded: value('content-encoding') !== '' }
 }
 
 /** The canary of these tests: it has what percent-encoding, JSON and base64's second alphabet change. */

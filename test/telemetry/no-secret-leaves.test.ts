@@ -45,14 +45,10 @@ test('no form of a secret leaves, wherever agent and provider put it', async () 
   )
   const output: string[] = []
   const exporter = createExporter({
-    endpoint: 'http://127.0.0.1:1',
+    endpoint: null,
     headers: {},
     resource: egressResource('default/echo-bot'),
     onFailure: reason => output.push(reason),
-    send: async (_url, _headers, payload) => {
-      output.push(payload)
-      return 200
-    },
   })
   exporter.setTee((_signal, payload) => output.push(payload))
   exporter.setSecretValues([OLD])

@@ -9,8 +9,10 @@ import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { member } from '../../src/providers/json.ts'
-import { type Attribute, encode } from '../../src/telemetry/otlp.ts'
-import { egressResource, recordExchange } from '../../src/telemetry/record.ts'
+import { createBatch } from '../../src/telemetry/batch.ts'
+import type { Exchange } from '../../src/telemetry/exchange.ts'
+import type { Attribute } from '../../src/telemetry/otlp.ts'
+import { createRecorder, egressResource } from '../../src/telemetry/record.ts'
 import { createRedactor } from '../../src/telemetry/redact.ts'
 import { exchange } from './exchange.ts'
 
@@ -43,8 +45,7 @@ test('spans and logs parse with the official schema, hostile strings and all', (
     ['negative', -3],
     ['empty', ''],
   ]
-  const records = exchanges.map(given => recordExchange(given, createRedactor(['unused-secret'])))
-  const { traces, logs } = encode([...RESOURCE, ...odd], records)
+  const { traces, logs } = encode([...RESOURCE, ...odd], exchanges)
   const nothing = encode([], [])
   const [spans, lines] = parsed([
     ['traces', traces],
@@ -87,7 +88,7 @@ test('spans and logs parse with the official schema, hostile strings and all', (
 })
 
 test('the schema refuses what is not OTLP: the test above can fail', () => {
-  const { traces } = encode(RESOURCE, [recordExchange(exchange(), createRedactor([]))])
+  const { traces } = encode(RESOURCE, [exchange()])
   for (const broken of [
     traces.replace('"name"', '"unknown"'),
     traces.replace('"intValue":"443"', '"intValue":"x"'),
@@ -98,6 +99,15 @@ test('the schema refuses what is not OTLP: the test above can fail', () => {
     assert.throws(() => parsed([['traces', broken]]))
   }
 })
+
+/** Both payloads, by what the exporter makes them with. */
+function encode(resource: readonly Attribute[], exchanges: readonly Exchange[]) {
+  const { record } = createRecorder(createRedactor(['unused-secret']))
+  const batch = createBatch(resource)
+  for (const given of exchanges) batch.add(record(given))
+  const [traces = '', logs = ''] = batch.payloads().map(([, buffers]) => Buffer.concat(buffers).toString('latin1'))
+  return { traces, logs }
+}
 
 function at(value: unknown, path: string): unknown {
   return member(value, ...path.split('.'))

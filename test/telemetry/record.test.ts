@@ -2,21 +2,51 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { brotliCompressSync, gzipSync } from 'node:zlib'
-import type { Attribute, SpanEvent } from '../../src/telemetry/otlp.ts'
-import { recordExchange } from '../../src/telemetry/record.ts'
+import { createRecorder } from '../../src/telemetry/record.ts'
 import { createRedactor } from '../../src/telemetry/redact.ts'
-import { CAPTURE, exchange, REQUEST, RESPONSE } from './exchange.ts'
+import { CAPTURE, type Changes, exchange, REQUEST, RESPONSE } from './exchange.ts'
 
-const NOTHING = createRedactor([])
-
-function record(changes: Parameters<typeof exchange>[0] = {}) {
-  const { span, log } = recordExchange(exchange(changes), NOTHING)
-  const event = (name: string) => attributesOf(span.events.find(({ name: found }: SpanEvent) => found === name))
-  return { span, log, attributes: Object.fromEntries(span.attributes), event }
+/** OTLP/JSON, as far as these tests look. */
+type Pairs = readonly { readonly key: string; readonly value: Readonly<Record<string, string | boolean>> }[]
+type Span = {
+  readonly traceId: string
+  readonly spanId: string
+  readonly parentSpanId?: string
+  readonly name: string
+  readonly attributes: Pairs
+  readonly events: readonly { readonly name: string; readonly attributes: Pairs }[]
+  readonly status?: { readonly message: string }
+}
+type Log = {
+  readonly severityText: string
+  readonly body: { readonly stringValue: string }
+  readonly attributes: Pairs
 }
 
-function attributesOf(event: SpanEvent | undefined): Record<string, Attribute[1]> | null {
-  return event === undefined ? null : Object.fromEntries(event.attributes)
+function record(changes: Changes = {}) {
+  return read(createRecorder(createRedactor([])).record(exchange(changes)))
+}
+
+function read(recorded: { readonly span: string; readonly log: string }) {
+  const span: Span = JSON.parse(recorded.span)
+  const { severityText: severity, body, attributes: pairs }: Log = JSON.parse(recorded.log)
+  const event = (name: string) => attributesOf(span.events.find(({ name: found }) => found === name)?.attributes)
+  return {
+    span: { ...span, parentSpanId: span.parentSpanId ?? null, failure: span.status?.message ?? null },
+    log: { severity, body: body.stringValue, attributes: attributesOf(pairs) },
+    attributes: attributesOf(span.attributes) ?? {},
+    event,
+  }
+}
+
+function attributesOf(pairs: Pairs | undefined): Record<string, string | number | boolean> | null {
+  if (pairs === undefined) return null
+  return Object.fromEntries(
+    pairs.map(({ key, value: { stringValue, boolValue, intValue } }) => [
+      key,
+      intValue === undefined ? (stringValue ?? boolValue ?? '') : Number(intValue),
+    ]),
+  )
 }
 
 test('a call of a provider says what was asked, answered and used', () => {
@@ -76,6 +106,52 @@ test('a call of a provider says what was asked, answered and used', () => {
     log.body,
     `POST api.anthropic.com/v1/messages 200 12ms req=${REQUEST.length}B resp=${RESPONSE.length}B provider=anthropic model=claude-sonnet-4-5 tokens=8/12 route=default/anthropic`,
   )
+})
+
+test('what one exchange says does not stay for the next one of its connection', () => {
+  const { record: next } = createRecorder(createRedactor([]))
+  const heads = ['Host: h\r\nX-A: 1\r\n', 'Host: h\r\nX-A: 2\r\n']
+  const all = [
+    exchange({ requestHead: heads[0] ?? '' }),
+    exchange({ requestHead: heads[1] ?? '' }),
+    exchange({ requestHead: heads[1] ?? '', target: '/v1/complete?b=1' }),
+    exchange({ requestHead: heads[1] ?? '', target: '/v1/complete?b=1', method: 'GET' }),
+    exchange({ requestHead: heads[1] ?? '', target: '/v1/complete?b=1', method: 'GET', injected: ['X-A'] }),
+    exchange({ requestHead: heads[0] ?? '', responseHead: 'X-B: 1\r\n' }),
+    exchange({ requestHead: heads[0] ?? '', responseHead: 'X-B: 2\r\n', status: 500 }),
+    exchange({ requestHead: heads[0] ?? '', responseHead: '', responseBody: [], status: 0 }),
+    exchange({ name: 'api.openai.com', provider: 'openai', route: null }),
+    exchange(),
+  ]
+  for (const one of all) {
+    const together = read(next(one))
+    const alone = read(createRecorder(createRedactor([])).record(one))
+    assert.deepEqual(together.attributes, alone.attributes)
+    assert.deepEqual(together.span.events, alone.span.events)
+    assert.deepEqual(
+      [together.span.name, together.span.failure, together.log],
+      [alone.span.name, alone.span.failure, alone.log],
+    )
+  }
+})
+
+test('a log record says in attributes who asked whom, and what came of it', () => {
+  const { log } = record()
+  assert.deepEqual(log.attributes, {
+    'agent.kind': 'TaskAgent',
+    'agent.namespace': 'default',
+    'agent.name': 'echo-bot',
+    'clrk.sandbox.id': 'echo-bot-1',
+    'server.address': 'api.anthropic.com',
+    'server.port': 443,
+    'url.scheme': 'https',
+    'clrk.aiproviderroute.matched': true,
+    'clrk.aiproviderroute.namespace': 'default',
+    'clrk.aiproviderroute.name': 'anthropic',
+    'clrk.egress.rule': 'default/anthropic/0/0',
+    'gen_ai.system': 'anthropic',
+    'http.response.status_code': 200,
+  })
 })
 
 test('an injected header is there although the agent did not send it', () => {
