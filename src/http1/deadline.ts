@@ -1,7 +1,8 @@
 /** A deadline that is moved with every chunk: moving it later only stores a number, the timer catches up when it fires. */
 export type Deadline = {
-  /** Replaces the deadline by one in `ms` milliseconds. */
+  /** Replaces the deadline by one in `ms` milliseconds; Infinity: there is none for now. */
   set: (ms: number) => void
+  /** For good: lets go of the timer too. */
   clear: () => void
 }
 
@@ -30,6 +31,10 @@ export function createDeadline(expired: () => void): Deadline {
 
   return {
     set(ms) {
+      if (ms === Infinity) {
+        at = Infinity
+        return
+      }
       const now = performance.now()
       at = now + ms
       if (at < firesAt) arm(now)

@@ -125,7 +125,7 @@ function begin(session: Session, head: RequestHead, rest: Buffer): void {
   session.rest = rest
   session.phase = 'decide'
   session.bodySent = session.retried = false
-  session.deadline.clear()
+  session.deadline.set(Infinity)
   startBody(session.requestBody, head.framing)
   awaitResponse(session.response, head, null, null)
   try {

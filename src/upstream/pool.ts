@@ -25,17 +25,24 @@ export type UpstreamPool = {
   readonly close: () => void
 }
 
-type Idle = { readonly socket: TLSSocket; readonly since: number; readonly drop: () => void }
+type Connection = {
+  readonly key: string
+  readonly socket: TLSSocket
+  /** Of its dial. */
+  readonly generation: number
+  /** When it was parked last, by `performance.now`. */
+  since: number
+}
 
 /** `context` is read at each dial, so that a changed policy holds for the next one. */
 export function createPool(context: () => DialContext): UpstreamPool {
-  const idle = new Map<string, Idle[]>()
+  const idle = new Map<string, Connection[]>()
   const sessions = new Map<string, Buffer>()
 
   const sweep = setInterval(() => {
     const oldest = performance.now() - LIMITS.upstreamIdleMs
     for (const [key, list] of idle) {
-      for (const entry of [...list]) if (entry.since < oldest) entry.drop()
+      for (const connection of [...list]) if (connection.since < oldest) drop(connection)
       if (list.length === 0) idle.delete(key)
     }
   }, LIMITS.upstreamIdleMs / 4)
@@ -44,7 +51,20 @@ export function createPool(context: () => DialContext): UpstreamPool {
   /** Counts `clear`s: what was dialled and verified under an earlier policy or trust serves its exchange and no other. */
   let generation = 0
 
-  function lease(key: string, socket: TLSSocket, fresh: boolean, of = generation): Lease {
+  /** One listener for a connection's whole life: adding and taking off one for each exchange costs a microsecond. */
+  function connected(key: string, socket: TLSSocket, of: number): Connection {
+    const connection = { key, socket, generation: of, since: 0 }
+    socket.on('close', () => drop(connection))
+    socket.on('session', session => {
+      if (of !== generation) return
+      if (sessions.size >= SESSIONS) sessions.clear()
+      sessions.set(key, session)
+    })
+    return connection
+  }
+
+  function lease(connection: Connection, fresh: boolean): Lease {
+    const { socket } = connection
     let lent = true
     return {
       socket,
@@ -52,29 +72,35 @@ export function createPool(context: () => DialContext): UpstreamPool {
       release: reusable => {
         if (!lent) return
         lent = false
-        if (!reusable || of !== generation || socket.destroyed || !socket.writable) socket.destroy()
-        else park(key, socket)
+        const stale = connection.generation !== generation
+        if (!reusable || stale || socket.destroyed || !socket.writable) socket.destroy()
+        else park(connection)
       },
     }
   }
 
-  function park(key: string, socket: TLSSocket): void {
-    const list = idle.get(key) ?? []
-    idle.set(key, list)
-    const drop = () => {
-      const at = list.indexOf(entry)
-      if (at >= 0) list.splice(at, 1)
-      socket.destroy()
+  function park(connection: Connection): void {
+    let list = idle.get(connection.key)
+    if (list === undefined) {
+      list = []
+      idle.set(connection.key, list)
     }
-    const entry: Idle = { socket, since: performance.now(), drop }
-    socket.once('close', drop)
-    list.push(entry)
-    if (list.length > LIMITS.upstreamIdlePerKey) list[0]?.drop()
+    connection.since = performance.now()
+    list.push(connection)
+    const [oldest] = list
+    if (list.length > LIMITS.upstreamIdlePerKey && oldest !== undefined) drop(oldest)
+  }
+
+  function drop(connection: Connection): void {
+    const list = idle.get(connection.key)
+    const at = list?.indexOf(connection) ?? -1
+    if (at >= 0) list?.splice(at, 1)
+    connection.socket.destroy()
   }
 
   function clear(): void {
     generation += 1
-    for (const list of idle.values()) for (const entry of [...list]) entry.drop()
+    for (const list of idle.values()) for (const connection of [...list]) drop(connection)
     idle.clear()
     sessions.clear()
   }
@@ -83,21 +109,12 @@ export function createPool(context: () => DialContext): UpstreamPool {
     acquire: (name, port, fresh) => {
       const key = `${name}:${port}`
       const list = fresh ? undefined : idle.get(key)
-      for (let entry = list?.pop(); entry !== undefined; entry = list?.pop()) {
-        const { socket, drop } = entry
-        socket.off('close', drop)
-        if (!socket.destroyed && socket.writable) return lease(key, socket, false)
-        socket.destroy()
+      for (let known = list?.pop(); known !== undefined; known = list?.pop()) {
+        if (!known.socket.destroyed && known.socket.writable) return lease(known, false)
+        known.socket.destroy()
       }
       const of = generation
-      return dialTls(context(), name, port, sessions.get(key)).then(socket => {
-        socket.on('session', session => {
-          if (of !== generation) return
-          if (sessions.size >= SESSIONS) sessions.clear()
-          sessions.set(key, session)
-        })
-        return lease(key, socket, true, of)
-      })
+      return dialTls(context(), name, port, sessions.get(key)).then(socket => lease(connected(key, socket, of), true))
     },
     clear,
     close: () => {
