@@ -7,9 +7,15 @@
  */
 import { LIMITS } from '../limits.ts'
 import { dashed, FIELD_TEXT, TOKEN } from './grammar.ts'
-import type { Framing } from './head.ts'
+import type { Framing, ResponseHead } from './head.ts'
 
 export type BodyFraming = Framing | { readonly kind: 'until-close' }
+
+/** RFC 9112 §6.3, cases 1 to 8. */
+export function bodyFraming(head: ResponseHead, method: string): BodyFraming {
+  if (method === 'HEAD' || head.status === 204 || head.status === 304) return NO_BODY
+  return head.framing.kind === 'none' ? UNTIL_CLOSE : head.framing
+}
 
 /** Gets each piece of payload, without framing, in order: `chunk[from, to)`, never empty. May keep the chunk. */
 export type PayloadSink = (chunk: Buffer, from: number, to: number) => void
@@ -192,6 +198,9 @@ function stepTrailer(body: Body, byte: number): string | null {
 function refusesNothing(): boolean {
   return false
 }
+
+const NO_BODY: BodyFraming = { kind: 'none' }
+const UNTIL_CLOSE: BodyFraming = { kind: 'until-close' }
 
 const SIZE = 0
 const EXTENSION = 1

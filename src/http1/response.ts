@@ -5,14 +5,15 @@
 import type { Duplex } from 'node:stream'
 import { type ErrorCode, isClrkError } from '../errors.ts'
 import { LIMITS } from '../limits.ts'
-import type { Body, BodyFraming, PayloadSink } from './body.ts'
-import { createBody, startBody, takeBody } from './body.ts'
+import type { Body, PayloadSink } from './body.ts'
+import { bodyFraming, createBody, startBody, takeBody } from './body.ts'
 import type { RequestHead, ResponseHead } from './head.ts'
 import type { HeadReader } from './head-reader.ts'
 import { createResponseReader } from './head-reader.ts'
 import type { GuardedBody, GuardSink, ResponseGuard } from './hooks.ts'
 import type { Watch } from './observe.ts'
 import { sawResponseBody, sawResponseHead } from './observe.ts'
+import { createOutbox, type Outbox } from './outbox.ts'
 import { rewriteResponseHead } from './rewrite.ts'
 import type { WebSocketRequest } from './websocket.ts'
 import { switchProblem } from './websocket.ts'
@@ -23,7 +24,12 @@ export type Response = {
   readonly watch: Watch
   reader: HeadReader<ResponseHead>
   body: Body
+  readonly outbox: Outbox
   readonly sees: PayloadSink
+  /** Bytes of the upstream are being taken: what goes out is collected. */
+  relaying: boolean
+  /** For a body that does not go out as it came. */
+  readonly relays: PayloadSink
   request: RequestHead | null
   guard: ResponseGuard | null
   readonly guardSink: GuardSink
@@ -74,16 +80,26 @@ export function createResponse(agent: Duplex, watch: Watch, events: ResponseEven
     watch,
     reader: createResponseReader(),
     body: createBody(),
+    outbox: createOutbox(agent),
     sees: (chunk, from, to) => sawResponseBody(watch, chunk, from, to),
+    relays: (chunk, from, to) => {
+      sawResponseBody(watch, chunk, from, to)
+      const payload = slice(chunk, from, to)
+      if (response.guarded === null) writePayload(response, payload)
+      else response.full = !response.guarded.write(payload)
+    },
+    relaying: false,
     request: null,
     guard: null,
     guardSink: {
       data: payload => {
         writePayload(response, payload)
+        if (!response.relaying) response.outbox.flush()
         if (agent.writableNeedDrain) response.guarded?.pause()
       },
       end: () => {
         finishPayload(response)
+        if (!response.relaying) response.outbox.flush()
         response.delivered = true
         if (response.whole) events.delivered()
       },
@@ -168,7 +184,9 @@ export function endResponse(response: Response, inOrder: boolean): Progress {
   if (response.whole) return 'whole'
   if (!inOrder || !response.started || response.body.framing !== 'until-close' || response.body.done) return 'bad'
   try {
-    return endPayload(response)
+    const progress = endPayload(response)
+    response.outbox.flush()
+    return progress
   } catch (error) {
     response.watch.report(error)
     return 'bad'
@@ -230,7 +248,7 @@ function relayFinal(response: Response, head: ResponseHead, rest: Buffer, reques
 
 /** `head`: what goes out before these bytes, or nothing. */
 function relayBody(response: Response, head: string, bytes: Buffer): Progress {
-  const { agent, body } = response
+  const { agent, body, outbox } = response
   if (response.mode === 'raw') {
     const end = takeBody(body, bytes, 0, response.watch.observer === null ? null : response.sees)
     if (end < 0) {
@@ -241,21 +259,17 @@ function relayBody(response: Response, head: string, bytes: Buffer): Progress {
     else if (end > 0) agent.write(slice(bytes, 0, end))
     return body.done ? endedAt(response, bytes, end) : 'more'
   }
-  agent.cork()
+  response.relaying = true
   try {
-    if (head !== '') agent.write(head, 'latin1')
-    const end = takeBody(body, bytes, 0, (chunk, from, to) => {
-      sawResponseBody(response.watch, chunk, from, to)
-      const payload = slice(chunk, from, to)
-      if (response.guarded === null) writePayload(response, payload)
-      else response.full = !response.guarded.write(payload)
-    })
+    if (head !== '') outbox.text(head)
+    const end = takeBody(body, bytes, 0, response.relays)
     if (end < 0) return bad(response, body.problem ?? '')
     if (!body.done) return 'more'
     endPayload(response)
     return endedAt(response, bytes, end)
   } finally {
-    agent.uncork()
+    response.relaying = false
+    outbox.flush()
   }
 }
 
@@ -270,11 +284,11 @@ function bad(response: Response, problem: string): Progress {
   return 'bad'
 }
 
-function writePayload(response: Response, payload: Buffer): void {
+function writePayload({ mode, outbox }: Response, payload: Buffer): void {
   if (payload.length === 0) return
-  if (response.mode === 'chunked') response.agent.write(`${payload.length.toString(16)}\r\n`, 'latin1')
-  response.agent.write(payload)
-  if (response.mode === 'chunked') response.agent.write('\r\n', 'latin1')
+  if (mode === 'chunked') outbox.text(`${payload.length.toString(16)}\r\n`)
+  outbox.bytes(payload)
+  if (mode === 'chunked') outbox.text('\r\n')
 }
 
 /** All of the body has come. */
@@ -286,14 +300,5 @@ function endPayload(response: Response): Progress {
 }
 
 function finishPayload(response: Response): void {
-  if (response.mode === 'chunked') response.agent.write('0\r\n\r\n', 'latin1')
+  if (response.mode === 'chunked') response.outbox.text('0\r\n\r\n')
 }
-
-/** RFC 9112 §6.3, cases 1 to 8. */
-export function bodyFraming(head: ResponseHead, method: string): BodyFraming {
-  if (method === 'HEAD' || head.status === 204 || head.status === 304) return NO_BODY
-  return head.framing.kind === 'none' ? UNTIL_CLOSE : head.framing
-}
-
-const NO_BODY: BodyFraming = { kind: 'none' }
-const UNTIL_CLOSE: BodyFraming = { kind: 'until-close' }

@@ -20,4 +20,4 @@ export function slice(chunk: Buffer, from: number, to: number): Buffer {
 }
 
 /** Up to here, copying the body into the string costs less than a second write. */
-const COPIED_BYTES = 8_192
+export const COPIED_BYTES = 8_192

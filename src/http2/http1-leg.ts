@@ -2,11 +2,10 @@
  * A request from HTTP/2 to an origin that speaks HTTP/1.1: over the parsers, the pool and the listeners of src/http1, so
  * that what an origin may say is the same for every agent (T130). A request body of unknown length goes out chunked.
  */
-import { createBody, startBody, takeBody } from '../http1/body.ts'
+import { bodyFraming, createBody, startBody, takeBody } from '../http1/body.ts'
 import type { RequestHead, ResponseHead } from '../http1/head.ts'
 import { createResponseReader } from '../http1/head-reader.ts'
 import type { UpstreamLease } from '../http1/hooks.ts'
-import { bodyFraming } from '../http1/response.ts'
 import { ownUpstream } from '../http1/upstream-leg.ts'
 import { fieldsOf } from './head.ts'
 import type { Leg, LegEvents } from './hooks.ts'

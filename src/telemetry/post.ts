@@ -4,10 +4,9 @@
  */
 import { connect as connectTcp, isIP, type Socket } from 'node:net'
 import { connect as connectTls } from 'node:tls'
-import { createBody, startBody, takeBody } from '../http1/body.ts'
+import { bodyFraming, createBody, startBody, takeBody } from '../http1/body.ts'
 import { FIELD_TEXT, isAll, TARGET, TOKEN } from '../http1/grammar.ts'
 import { createResponseReader } from '../http1/head-reader.ts'
-import { bodyFraming } from '../http1/response.ts'
 import { LIMITS } from '../limits.ts'
 
 export type Post = {
