@@ -68,8 +68,9 @@ export const LIMITS = {
   leafPerSecond: 20,
   leafDeniedBurst: 32,
   leafDeniedPerSecond: 2,
-  /** TLS contexts that a shard caches (about 23 kB each). */
+  /** Leaf certificates that a shard caches (about 1 kB each), and TLS contexts for them (about 23 kB each). */
   leafCacheEntries: 1_024,
+  tlsContexts: 64,
   /** Validity of a leaf, and how far it is back-dated. */
   leafValidityMs: 86_400_000,
   leafBackdateMs: 300_000,

@@ -6,17 +6,14 @@
 import * as crypto from 'node:crypto'
 import { LIMITS } from '../limits.ts'
 import {
-  type Asn1,
   distinguishedName,
   encodeCertificate,
   extension,
   keyIdentifier,
   type Signer,
-  sequence,
   subjectHash,
-  Type,
-  universal,
 } from './certificate.ts'
+import { type Der, der, objectId, sequence, Tag, TRUE } from './der.ts'
 import { createPrivateFile, damaged, ensurePrivateDirectory, objectPath, readPrivateFile } from './private-files.ts'
 
 export type Authority = {
@@ -26,7 +23,7 @@ export type Authority = {
   /** OpenSSL's subject_hash: 8 hex digits, the name under which it looks the CA up in a directory. */
   readonly subjectHash: string
   /** The CA's own name, as issuer of its leaves. */
-  readonly issuer: Asn1
+  readonly issuer: Der
   /** Subject key identifier, latin1. */
   readonly keyIdentifier: string
   /** Milliseconds since 1970. */
@@ -75,9 +72,9 @@ function createAuthority(gateway: string, now: number): string {
       notAfter: notBefore + TEN_YEARS_MS,
       subjectPublicKey,
       extensions: [
-        extension('2.5.29.19', true, sequence([universal(Type.BOOLEAN, '\xff'), universal(Type.INTEGER, '\x00')])), // CA, path length 0
-        extension('2.5.29.15', true, universal(Type.BITSTRING, '\x01\x06')), // keyCertSign, cRLSign
-        extension('2.5.29.14', false, universal(Type.OCTETSTRING, keyIdentifier(subjectPublicKey))),
+        extension(objectId('2.5.29.19'), true, sequence(TRUE + der(Tag.INTEGER, '\x00'))), // CA, path length 0
+        extension(objectId('2.5.29.15'), true, der(Tag.BIT_STRING, '\x01\x06')), // keyCertSign, cRLSign
+        extension(objectId('2.5.29.14'), false, der(Tag.OCTET_STRING, keyIdentifier(subjectPublicKey))),
       ],
     },
     bytes => crypto.sign('sha256', bytes, privateKey),

@@ -2,17 +2,8 @@
 import { clrkError } from '../errors.ts'
 import { LIMITS } from '../limits.ts'
 import type { Authority } from './authority.ts'
-import {
-  distinguishedName,
-  encodeCertificate,
-  extension,
-  isP256PublicKey,
-  objectId,
-  sequence,
-  Type,
-  tagged,
-  universal,
-} from './certificate.ts'
+import { distinguishedName, encodeCertificate, extension, isP256PublicKey } from './certificate.ts'
+import { der, objectId, sequence, Tag } from './der.ts'
 
 /**
  * A leaf for `name` (a canonical host name: lower case, no trailing dot) and `subjectPublicKey` (SPKI DER, P-256), as
@@ -33,25 +24,33 @@ export function mintLeaf(authority: Authority, name: string, subjectPublicKey: B
   if (now < authority.notBefore || now > authority.notAfter) {
     throw clrkError('CLRK_INTERNAL', { reason: `the CA of EgressGateway ${authority.gateway} is not valid now` })
   }
-  const notBefore = Math.max(now - LIMITS.leafBackdateMs, authority.notBefore)
   // Software that reads no SAN reads CN; RFC 5280 allows it 64 characters. Without a subject, the SAN is critical.
   const subject = name.length <= 64 ? [{ oid: '2.5.4.3', value: name }] : []
   return encodeCertificate(
     {
       issuer: authority.issuer,
       subject: distinguishedName(subject),
-      notBefore,
-      notAfter: Math.min(notBefore + LIMITS.leafValidityMs, authority.notAfter),
+      notBefore: leafStart(authority, now),
+      notAfter: leafEnd(authority, now),
       subjectPublicKey,
       extensions: [
         DIGITAL_SIGNATURE,
         SERVER_AUTHENTICATION,
-        extension('2.5.29.35', false, sequence([tagged(0, authority.keyIdentifier)])),
-        extension('2.5.29.17', subject.length === 0, sequence([tagged(2, name)])), // dNSName
+        extension(AUTHORITY_KEY_IDENTIFIER, false, sequence(der(Tag.CONTEXT | 0, authority.keyIdentifier))),
+        extension(SUBJECT_ALTERNATIVE_NAME, subject.length === 0, sequence(der(Tag.CONTEXT | 2, name))), // dNSName
       ],
     },
     authority.sign,
   )
+}
+
+/** Until when a leaf that is made at `now` is valid; both in milliseconds since 1970. */
+export function leafEnd(authority: Authority, now: number): number {
+  return Math.min(leafStart(authority, now) + LIMITS.leafValidityMs, authority.notAfter)
+}
+
+function leafStart(authority: Authority, now: number): number {
+  return Math.max(now - LIMITS.leafBackdateMs, authority.notBefore)
 }
 
 /** Why no leaf is made for `name`, or null. */
@@ -66,5 +65,7 @@ function nameProblem(name: string): string | null {
 const PLAIN_NAME = /^[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?)*$/
 /** Clients read such names as IPv4 addresses, in any base (WHATWG URL, «ends in a number»). */
 const ENDS_IN_NUMBER = /(^|\.)([0-9]+|0x[0-9a-f]*)$/
-const DIGITAL_SIGNATURE = extension('2.5.29.15', true, universal(Type.BITSTRING, '\x07\x80'))
-const SERVER_AUTHENTICATION = extension('2.5.29.37', false, sequence([objectId('1.3.6.1.5.5.7.3.1')]))
+const DIGITAL_SIGNATURE = extension(objectId('2.5.29.15'), true, der(Tag.BIT_STRING, '\x07\x80'))
+const SERVER_AUTHENTICATION = extension(objectId('2.5.29.37'), false, sequence(objectId('1.3.6.1.5.5.7.3.1')))
+const AUTHORITY_KEY_IDENTIFIER = objectId('2.5.29.35')
+const SUBJECT_ALTERNATIVE_NAME = objectId('2.5.29.17')

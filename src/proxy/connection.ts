@@ -15,7 +15,6 @@ import { reset } from './deny.ts'
 import { firstToSpeak } from './first-words.ts'
 import { type Destination, refuse, refused, report } from './refuse.ts'
 import { serveExplanation, serveRequests } from './requests.ts'
-import { serveHttp2Explanation, serveHttp2Requests } from './requests-http2.ts'
 import { refuseLateRequest, type Sniffed, sniff, UNFINISHED } from './sniff.ts'
 import { splice } from './splice.ts'
 
@@ -174,23 +173,26 @@ async function terminate(
   hello: Hello,
   standing: Standing,
 ): Promise<void> {
-  const { gateway, contexts, mint } = context
+  const { gateway, leaves, mint } = context
   const { name } = authority
-  if (!contexts.has(gateway.id, name) && !mint.allowed.take()) {
+  if (!leaves.has(gateway.id, name) && !mint.allowed.take()) {
     reportLimit(context.audit, 'certificates', LIMITS.leafBurst, name)
     return reset(socket)
   }
   const secured = await secure(context, socket, name, hello)
   if (secured === null) return
-  if (secured.alpnProtocol === 'h2') standing.http2 = serveHttp2Requests(context, secured, authority)
-  else standing.recheckUpgraded = serveRequests(context, secured, authority)
+  if (secured.alpnProtocol === 'h2') {
+    const { serveHttp2Requests } = await import('./requests-http2.ts')
+    const upstream = await gateway.http2()
+    if (!secured.destroyed) standing.http2 = serveHttp2Requests(context, secured, authority, upstream)
+  } else standing.recheckUpgraded = serveRequests(context, secured, authority)
 }
 
 /** A handshake that fails is the agent's choice (it does not trust us, it went away): nothing to report upstream. */
-async function secure({ gateway, contexts }: SandboxContext, socket: Socket, name: string, hello: Hello) {
-  const leaf = await contexts.get(gateway.id, name)
+async function secure({ gateway, leaves }: SandboxContext, socket: Socket, name: string, hello: Hello) {
+  const leaf = await leaves.get(gateway.id, name)
   if (socket.destroyed) return null
-  return terminateTls(socket, hello.bytes, leaf, chosenProtocol(hello.alpn ?? [])).catch(() => null)
+  return terminateTls(socket, hello.bytes, leaf.context(), chosenProtocol(hello.alpn ?? [])).catch(() => null)
 }
 
 async function explain(
@@ -206,16 +208,18 @@ async function explain(
     socket.unshift(sniffed.bytes)
     return serveExplanation(context, socket, fault)
   }
-  const { gateway, contexts, mint } = context
-  if (!contexts.has(gateway.id, name) && !mint.denied.take()) {
+  const { gateway, leaves, mint } = context
+  if (!leaves.has(gateway.id, name) && !mint.denied.take()) {
     reportLimit(context.audit, 'certificates for refused names', LIMITS.leafDeniedBurst, name)
     return reset(socket)
   }
   const secured = await secure(context, socket, name, sniffed)
   if (secured === null) return
   const authority: Authority = { scheme: 'https', name, port: destination.port }
-  if (secured.alpnProtocol === 'h2') standing.http2 = serveHttp2Explanation(context, secured, authority, fault)
-  else serveExplanation(context, secured, fault)
+  if (secured.alpnProtocol === 'h2') {
+    const { serveHttp2Explanation } = await import('./requests-http2.ts')
+    if (!secured.destroyed) standing.http2 = serveHttp2Explanation(context, secured, authority, fault)
+  } else serveExplanation(context, secured, fault)
 }
 
 /** The agent was silent: the server may speak first. If the agent does after all, its first bytes decide as always. */

@@ -2,7 +2,7 @@
 import type { NameTable } from '../dns/virtual-addresses.ts'
 import type { HostName } from '../policy/policy.ts'
 import type { SandboxCounters, SandboxIdentity } from '../shard/protocol.ts'
-import type { ContextCache } from '../tls/terminate.ts'
+import type { LeafCache } from '../tls/terminate.ts'
 import type { Audit } from './audit.ts'
 import type { ProxyGateway } from './gateway.ts'
 import type { TokenBucket } from './token-bucket.ts'
@@ -12,7 +12,7 @@ export type SandboxContext = {
   readonly identity: SandboxIdentity
   readonly gateway: ProxyGateway
   readonly names: NameTable
-  readonly contexts: ContextCache
+  readonly leaves: LeafCache
   readonly audit: Audit
   readonly counters: { -readonly [K in keyof SandboxCounters]: SandboxCounters[K] }
   readonly mint: { readonly allowed: TokenBucket; readonly denied: TokenBucket }

@@ -1,5 +1,6 @@
 /** What a shard holds of one EgressGateway: policy, secret values, trust, upstream pool, telemetry. */
 import type { SecureContext } from 'node:tls'
+import { clrkError } from '../errors.ts'
 import type { Policy } from '../policy/policy.ts'
 import { type SecretValue, secretValue } from '../secrets/value.ts'
 import type { GatewayState } from '../shard/protocol.ts'
@@ -7,7 +8,7 @@ import { createExporter, type Exporter } from '../telemetry/export.ts'
 import { egressResource } from '../telemetry/record.ts'
 import { createRedactor, type Redactor } from '../telemetry/redact.ts'
 import { type DialContext, upstreamTrust } from '../upstream/dial.ts'
-import { createHttp2Pool, type Http2Pool } from '../upstream/http2-pool.ts'
+import type { Http2Pool } from '../upstream/http2-pool.ts'
 import { createPool, type UpstreamPool } from '../upstream/pool.ts'
 
 export type ProxyGateway = {
@@ -22,7 +23,8 @@ export type ProxyGateway = {
   readonly redact: (text: string) => string
   readonly dialContext: () => DialContext
   readonly pool: UpstreamPool
-  readonly http2: Http2Pool
+  /** For agents that speak HTTP/2: few do, and node:http2 takes 10 MB, so it is loaded for the first. */
+  readonly http2: () => Promise<Http2Pool>
   readonly exporter: () => Exporter
   /** Replaces policy and secrets from the next decision on; idle upstream connections of another policy are dropped. */
   readonly update: (state: GatewayState) => void
@@ -52,7 +54,8 @@ export function createGateway(id: string, initial: GatewayState, environment: Ga
   let exporter = exporterOf()
   const dialContext = (): DialContext => ({ policy: state.policy, trust, hostAddresses: environment.hostAddresses() })
   const pool = createPool(dialContext)
-  const http2 = createHttp2Pool(dialContext, pool)
+  let http2: Http2Pool | null = null
+  let closed = false
 
   function exporterOf(): Exporter {
     const { gateway, otlp } = state.policy
@@ -76,7 +79,12 @@ export function createGateway(id: string, initial: GatewayState, environment: Ga
     redact: text => redactor.text(text),
     dialContext,
     pool,
-    http2,
+    http2: async () => {
+      const { createHttp2Pool } = await import('../upstream/http2-pool.ts')
+      if (closed) throw clrkError('CLRK_INTERNAL', { reason: `EgressGateway ${id} is gone` })
+      http2 ??= createHttp2Pool(dialContext, pool)
+      return http2
+    },
     exporter: () => exporter,
     update: next => {
       const nextTrust = next.additionalRoots === state.additionalRoots ? trust : trustOf(next, environment)
@@ -92,7 +100,7 @@ export function createGateway(id: string, initial: GatewayState, environment: Ga
       const samePolicy = next.policy.digest === previous.digest
       if (samePolicy && nextTrust === formerTrust) return
       pool.clear()
-      http2.clear()
+      http2?.clear()
       if (samePolicy) return
       exporter.close().catch(() => {}) // what it could not send it has reported
       exporter = exporterOf()
@@ -102,8 +110,9 @@ export function createGateway(id: string, initial: GatewayState, environment: Ga
       exporter.setTee(on ? environment.tee : null)
     },
     close: () => {
+      closed = true
       pool.close()
-      http2.close()
+      http2?.close()
       return exporter.close()
     },
   }

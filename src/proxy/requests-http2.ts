@@ -4,20 +4,23 @@ import type { ClrkFault } from '../errors.ts'
 import type { Http2Hooks } from '../http2/hooks.ts'
 import { type Http2Connection, serveHttp2 } from '../http2/serve.ts'
 import { LIMITS } from '../limits.ts'
+import type { Http2Pool } from '../upstream/http2-pool.ts'
 import { reportLimit } from './audit.ts'
 import type { Authority, SandboxContext } from './context.ts'
 import { answer, decide, refused, report } from './decide.ts'
 import { type TokenBucket, tokenBucket } from './token-bucket.ts'
 
 /** Serves requests on `agent`, where h2 was negotiated, until it closes. */
-export function serveHttp2Requests(context: SandboxContext, agent: TLSSocket, authority: Authority): Http2Connection {
-  const { gateway } = context
+export function serveHttp2Requests(
+  context: SandboxContext,
+  agent: TLSSocket,
+  authority: Authority,
+  upstream: Http2Pool,
+): Http2Connection {
   return serveHttp2(agent, {
     ...bounds(context, authority),
     decide: head =>
-      decide(context, authority, head, (fresh: boolean) =>
-        gateway.http2.acquire(authority.name, authority.port, fresh),
-      ),
+      decide(context, authority, head, (fresh: boolean) => upstream.acquire(authority.name, authority.port, fresh)),
     failed: (head, fault) => {
       if (head === null) refused(context, authority, fault)
       return answer(context, fault)

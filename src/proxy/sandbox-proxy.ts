@@ -11,7 +11,7 @@ import { decideName } from '../policy/decide-name.ts'
 import { canonicalName } from '../policy/names.ts'
 import type { HostName } from '../policy/policy.ts'
 import type { AuditLine, SandboxCounters, SandboxIdentity } from '../shard/protocol.ts'
-import type { ContextCache } from '../tls/terminate.ts'
+import type { LeafCache } from '../tls/terminate.ts'
 import { createAudit, reportLimit } from './audit.ts'
 import { handleConnection, type Revocable } from './connection.ts'
 import type { SandboxContext } from './context.ts'
@@ -38,7 +38,7 @@ export function createSandboxProxy(options: {
   readonly descriptors: SandboxDescriptors
   readonly names: readonly HostName[]
   readonly journal: (index: number, name: HostName) => Promise<void>
-  readonly contexts: ContextCache
+  readonly leaves: LeafCache
   readonly audit: (line: AuditLine) => void
 }): SandboxProxy {
   const { identity, gateway, descriptors } = options
@@ -46,7 +46,7 @@ export function createSandboxProxy(options: {
     identity,
     gateway,
     names: createNameTable(options.names, options.journal),
-    contexts: options.contexts,
+    leaves: options.leaves,
     audit: createAudit(identity, gateway.id, options.audit),
     counters: { connections: 0, requests: 0, injected: 0, denied: 0, recorded: 0 },
     mint: {

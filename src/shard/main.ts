@@ -10,8 +10,9 @@ import { parseAddress } from '../policy/addresses.ts'
 import { canonicalName } from '../policy/names.ts'
 import { createGateway, type GatewayEnvironment, type ProxyGateway } from '../proxy/gateway.ts'
 import { createSandboxProxy, type SandboxDescriptors, type SandboxProxy } from '../proxy/sandbox-proxy.ts'
-import { createContextCache, createLeafKey } from '../tls/terminate.ts'
+import { createLeafCache, createLeafKey } from '../tls/terminate.ts'
 import { ATTACH_DESCRIPTORS, type ToShard, type ToWorker } from './protocol.ts'
+import { createSigning } from './signing.ts'
 
 /** The descriptor channel, beside the IPC channel. */
 const DESCRIPTOR_CHANNEL = 3
@@ -32,17 +33,8 @@ function main(): void {
   process.on('unhandledRejection', error => send({ type: 'log', level: 'error', message: messageOf(error) }))
 
   const leafKey = createLeafKey()
-  const signing = new Map<number, { resolve: (certificate: string) => void; reject: (error: Error) => void }>()
-  let requests = 0
-  const contexts = createContextCache(
-    leafKey,
-    (gateway, name) =>
-      new Promise((resolve, reject) => {
-        const request = ++requests
-        signing.set(request, { resolve, reject })
-        send({ type: 'sign', request, gateway, name })
-      }),
-  )
+  const signing = createSigning(send)
+  const leaves = createLeafCache(leafKey, signing.sign)
   const gateways = new Map<string, ProxyGateway>()
   const sandboxes = new Map<string, { proxy: SandboxProxy; gateway: string }>()
   const journals = new Map<string, () => void>()
@@ -75,7 +67,7 @@ function main(): void {
       case 'forget-gateway': {
         const known = gateways.get(message.gateway)
         gateways.delete(message.gateway)
-        contexts.forget(message.gateway)
+        leaves.forget(message.gateway)
         known?.close().catch(() => {}) // it has reported what it could not send
         return
       }
@@ -83,13 +75,8 @@ function main(): void {
         return attach(message)
       case 'detach':
         return void detach(message.sandbox)
-      case 'signed': {
-        const waiting = signing.get(message.request)
-        signing.delete(message.request)
-        if (message.certificate === null) waiting?.reject(new Error('the worker signed no certificate'))
-        else waiting?.resolve(message.certificate)
-        return
-      }
+      case 'signed':
+        return signing.signed(message)
       case 'journalled': {
         const key = `${message.sandbox} ${message.index}`
         journals.get(key)?.()
@@ -118,7 +105,7 @@ function main(): void {
             journals.set(`${sandbox.id} ${index}`, resolve)
             send({ type: 'journal', sandbox: sandbox.id, index, name })
           }),
-        contexts,
+        leaves,
         audit: line => send({ type: 'audit', line }),
       })
       sandboxes.set(sandbox.id, { proxy, gateway: id })

@@ -23,6 +23,9 @@ export const ATTACH_DESCRIPTORS = ['tcp', 'dnsTcp', 'dnsUdp4', 'dnsUdp6'] as con
 /** `namespace/name/key` → value as latin1. Only ever in memory, only for gateways whose sandboxes this shard hosts. */
 export type SecretValues = Readonly<Record<string, string>>
 
+/** A leaf certificate (PEM) and its end, milliseconds since 1970. */
+export type SignedLeaf = { readonly certificate: string; readonly notAfter: number }
+
 export type GatewayState = {
   readonly policy: Policy
   readonly secrets: SecretValues
@@ -50,7 +53,8 @@ export type ToShard =
       readonly names: readonly string[]
     }
   | { readonly type: 'detach'; readonly sandbox: string }
-  | { readonly type: 'signed'; readonly request: number; readonly certificate: string | null }
+  /** `leaf`: null where none was signed. */
+  | { readonly type: 'signed'; readonly leaves: readonly { request: number; leaf: SignedLeaf | null }[] }
   | { readonly type: 'journalled'; readonly sandbox: string; readonly index: number }
   /** Send telemetry to the worker as well (somebody watches). */
   | { readonly type: 'watch'; readonly on: boolean }
@@ -61,8 +65,8 @@ export type ToWorker =
   | { readonly type: 'attached'; readonly sandbox: string }
   | { readonly type: 'attach-failed'; readonly sandbox: string; readonly reason: string }
   | { readonly type: 'detached'; readonly sandbox: string; readonly counters: SandboxCounters }
-  /** Certify `name` for `sandbox`'s gateway. */
-  | { readonly type: 'sign'; readonly request: number; readonly gateway: string; readonly name: string }
+  /** Certify each `name` under the CA of its `gateway`. */
+  | { readonly type: 'sign'; readonly wanted: readonly { request: number; gateway: string; name: string }[] }
   /** `name` got the virtual address number `index`; answered by `journalled` once it is kept. */
   | { readonly type: 'journal'; readonly sandbox: string; readonly index: number; readonly name: string }
   | { readonly type: 'audit'; readonly line: AuditLine }

@@ -1,11 +1,12 @@
 /**
- * The agent's side of a terminated connection: a context per gateway and name, cached, minted once however many
+ * The agent's side of a terminated connection: a leaf per gateway and name, cached, minted once however many
  * connections ask at the same time. The CA key is the worker's; the shard has one leaf key of its own.
  */
-import { constants, generateKeyPairSync, X509Certificate } from 'node:crypto'
+import { constants, generateKeyPairSync } from 'node:crypto'
 import type { Socket } from 'node:net'
 import { createSecureContext, type SecureContext, TLSSocket } from 'node:tls'
 import { LIMITS } from '../limits.ts'
+import type { SignedLeaf } from '../shard/protocol.ts'
 
 export type LeafKey = {
   /** SPKI DER, what the worker certifies. */
@@ -21,24 +22,27 @@ export function createLeafKey(): LeafKey {
   }
 }
 
-export type ContextCache = {
-  /** Is a context for this name ready (so that no mint is needed)? */
+export type Leaf = {
+  /** For one connection that begins at once: the next call may give the same context another certificate. */
+  readonly context: () => SecureContext
+}
+
+export type LeafCache = {
+  /** Is a leaf for this name ready (so that no mint is needed)? */
   readonly has: (gateway: string, name: string) => boolean
   /** Rejects when the worker would not sign. */
-  readonly get: (gateway: string, name: string) => Promise<SecureContext>
+  readonly get: (gateway: string, name: string) => Promise<Leaf>
   /** After a change of the gateway's CA. */
   readonly forget: (gateway: string) => void
 }
 
-type Entry = { readonly context: SecureContext; readonly renewAt: number }
+type Entry = { readonly leaf: Leaf; readonly renewAt: number }
 
-/** `sign` asks the worker for a certificate (PEM) of `name` under the CA of `gateway`. */
-export function createContextCache(
-  key: LeafKey,
-  sign: (gateway: string, name: string) => Promise<string>,
-): ContextCache {
+/** `sign` asks the worker for a certificate of `name` under the CA of `gateway`. */
+export function createLeafCache(key: LeafKey, sign: (gateway: string, name: string) => Promise<SignedLeaf>): LeafCache {
   const entries = new Map<string, Entry>() // insertion order is age: the first is the least recently used
-  const minting = new Map<string, Promise<SecureContext>>()
+  const minting = new Map<string, Promise<Leaf>>()
+  const contextOf = createContexts(key)
 
   function fresh(id: string): Entry | null {
     const entry = entries.get(id)
@@ -48,23 +52,16 @@ export function createContextCache(
     return entry
   }
 
-  async function mint(id: string, gateway: string, name: string): Promise<SecureContext> {
+  async function mint(id: string, gateway: string, name: string): Promise<Leaf> {
     try {
-      const certificate = await sign(gateway, name)
-      const context = createSecureContext({
-        cert: certificate,
-        key: key.privateKeyPem,
-        minVersion: 'TLSv1.2',
-        // Node allows it, and counts it only where tls.Server made the socket.
-        secureOptions: constants.SSL_OP_NO_RENEGOTIATION,
-      })
-      const { validTo } = new X509Certificate(certificate)
-      entries.set(id, { context, renewAt: Math.min(Date.parse(validTo), Date.now() + LIMITS.leafValidityMs / 2) })
+      const { certificate, notAfter } = await sign(gateway, name)
+      const leaf: Leaf = { context: () => contextOf(certificate) }
+      entries.set(id, { leaf, renewAt: Math.min(notAfter, Date.now() + LIMITS.leafValidityMs / 2) })
       if (entries.size > LIMITS.leafCacheEntries) {
         const [oldest] = entries.keys()
         if (oldest !== undefined) entries.delete(oldest)
       }
-      return context
+      return leaf
     } finally {
       minting.delete(id)
     }
@@ -75,7 +72,7 @@ export function createContextCache(
     get: async (gateway, name) => {
       const id = `${gateway} ${name}`
       const entry = fresh(id)
-      if (entry !== null) return entry.context
+      if (entry !== null) return entry.leaf
       const waiting = minting.get(id)
       if (waiting !== undefined) return waiting
       const minted = mint(id, gateway, name)
@@ -85,6 +82,41 @@ export function createContextCache(
     forget: gateway => {
       for (const id of entries.keys()) if (id.startsWith(`${gateway} `)) entries.delete(id)
     },
+  }
+}
+
+/**
+ * Contexts by certificate. Making one costs five times what giving one another certificate does, and 23 kB; OpenSSL
+ * copies a context's certificate into each connection as it begins (SSL_new), so those that are open keep theirs.
+ */
+function createContexts(key: LeafKey): (certificate: string) => SecureContext {
+  const contexts = new Map<string, SecureContext>() // the first is the least recently used
+
+  return certificate => {
+    const known = contexts.get(certificate)
+    if (known !== undefined) {
+      contexts.delete(certificate)
+      contexts.set(certificate, known)
+      return known
+    }
+    const [oldest] = contexts.size < LIMITS.tlsContexts ? [] : contexts
+    if (oldest === undefined) {
+      const made = createSecureContext({
+        cert: certificate,
+        key: key.privateKeyPem,
+        minVersion: 'TLSv1.2',
+        // Resuming saves the agent nothing, and a ticket costs what it saves us. Node allows renegotiation, and counts it
+        // only where tls.Server made the socket.
+        secureOptions: constants.SSL_OP_NO_TICKET | constants.SSL_OP_NO_RENEGOTIATION,
+      })
+      contexts.set(certificate, made)
+      return made
+    }
+    const [former, context] = oldest
+    contexts.delete(former) // first: one that takes no certificate is used no more
+    context.context.setCert(certificate)
+    contexts.set(certificate, context)
+    return context
   }
 }
 

@@ -7,12 +7,12 @@
 import { createHash } from 'node:crypto'
 import { clrkError } from '../errors.ts'
 import { type Authority, loadOrCreateAuthority } from '../pki/authority.ts'
-import { mintLeaf } from '../pki/leaf.ts'
+import { leafEnd, mintLeaf } from '../pki/leaf.ts'
 import { compilePolicy, gatewaysOf } from '../policy/compile.ts'
 import type { HostAlias, Policy } from '../policy/policy.ts'
 import { loadResources, nameOf, ofKind, type ResourceSet } from '../resources/load.ts'
 import { warningsOf } from '../resources/references.ts'
-import type { GatewayState } from '../shard/protocol.ts'
+import type { GatewayState, SignedLeaf } from '../shard/protocol.ts'
 import { loadSecrets, type SecretData, saveSecret } from '../store/secrets.ts'
 import { adHocManifest } from './ad-hoc.ts'
 import type { ApplyRequest, ResourceFile, RunRequest, SecretInput } from './control.ts'
@@ -40,7 +40,7 @@ export type Gateways = {
   /** A deny-all gateway for an agent without egressRefs. */
   readonly closed: (scope: string) => GatewayHandle
   readonly state: (key: string) => GatewayState | null
-  readonly sign: (key: string, name: string, publicKey: Buffer) => string
+  readonly sign: (key: string, name: string, publicKey: Buffer) => SignedLeaf
   readonly setSecret: (secret: SecretInput) => readonly string[]
 }
 
@@ -177,7 +177,11 @@ export function createGateways(
         additionalRoots: [bundle.pem, scope.mock?.authority ?? ''].join('\n'),
       }
     },
-    sign: (key, name, publicKey) => mintLeaf(authorityOf(scopeOf(key).name), name, publicKey, Date.now()),
+    sign: (key, name, publicKey) => {
+      const authority = authorityOf(scopeOf(key).name)
+      const now = Date.now()
+      return { certificate: mintLeaf(authority, name, publicKey, now), notAfter: leafEnd(authority, now) }
+    },
     setSecret: ({ name, data, persist }) => {
       const secret = qualify(name)
       if (persist) {

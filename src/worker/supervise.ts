@@ -10,7 +10,15 @@ import { closeDescriptor, descriptorChannel, sendDescriptors } from '../kernel/s
 import { LIMITS } from '../limits.ts'
 import { TOOL_PATH } from '../plumbing/apply.ts'
 import type { SandboxSockets } from '../plumbing/sockets.ts'
-import type { AuditLine, GatewayState, SandboxCounters, SandboxIdentity, ToShard, ToWorker } from '../shard/protocol.ts'
+import type {
+  AuditLine,
+  GatewayState,
+  SandboxCounters,
+  SandboxIdentity,
+  SignedLeaf,
+  ToShard,
+  ToWorker,
+} from '../shard/protocol.ts'
 import { type ShardFiles, shardArgv } from './shard-spec.ts'
 
 export type Attachment = {
@@ -47,8 +55,8 @@ export type SupervisorOptions = {
   readonly uid: number
   readonly roots: string
   readonly gatewayState: (gateway: string) => GatewayState | null
-  /** A certificate (PEM) for `name` under the gateway's CA, for a public key (SPKI DER). Throws on an odd name. */
-  readonly sign: (gateway: string, name: string, publicKey: Buffer) => string
+  /** A certificate for `name` under the gateway's CA, for a public key (SPKI DER). Throws on an odd name. */
+  readonly sign: (gateway: string, name: string, publicKey: Buffer) => SignedLeaf
   readonly audit: (line: AuditLine) => void
   readonly telemetry: (signal: 'traces' | 'logs', payload: string) => void
   readonly log: (level: 'info' | 'warn' | 'error', message: string) => void
@@ -169,7 +177,7 @@ export function superviseShards(options: SupervisorOptions): Supervisor {
         return
       }
       case 'sign':
-        return sign(shard, message.request, message.gateway, message.name)
+        return sign(shard, message.wanted)
       case 'journal': {
         const hosted = shard.sandboxes.get(message.sandbox)
         if (hosted === undefined || hosted.names.length !== message.index) return
@@ -188,15 +196,20 @@ export function superviseShards(options: SupervisorOptions): Supervisor {
     }
   }
 
-  function sign(shard: Shard, request: number, gateway: string, name: string): void {
-    const hosts = [...shard.sandboxes.values()].some(hosted => hosted.gateway === gateway)
-    let certificate: string | null = null
-    try {
-      if (hosts && shard.leafKey !== null) certificate = options.sign(gateway, name, shard.leafKey)
-    } catch (error) {
-      log('warn', `no certificate for ${JSON.stringify(name)}: ${error instanceof Error ? error.message : error}`)
+  function sign(shard: Shard, wanted: Extract<ToWorker, { type: 'sign' }>['wanted']): void {
+    const hosts = new Set([...shard.sandboxes.values()].map(({ gateway }) => gateway))
+    const { leafKey } = shard
+    const signed = (gateway: string, name: string): SignedLeaf | null => {
+      if (leafKey === null || !hosts.has(gateway)) return null
+      try {
+        return options.sign(gateway, name, leafKey)
+      } catch (error) {
+        log('warn', `no certificate for ${JSON.stringify(name)}: ${error instanceof Error ? error.message : error}`)
+        return null
+      }
     }
-    send(shard, { type: 'signed', request, certificate })
+    const leaves = wanted.map(({ request, gateway, name }) => ({ request, leaf: signed(gateway, name) }))
+    send(shard, { type: 'signed', leaves })
   }
 
   function settle(shard: Shard, sandbox: string, failure: string | null): void {

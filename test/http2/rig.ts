@@ -73,7 +73,7 @@ export async function startRig(t: TestContext, address: string, spec = ''): Prom
     identity,
     gateway: made,
     names: { nameAt: () => null, addressOf: () => Promise.resolve(null) },
-    contexts: { has: () => true, get: () => Promise.reject(new Error('not asked')), forget: () => {} },
+    leaves: { has: () => true, get: () => Promise.reject(new Error('not asked')), forget: () => {} },
     audit: createAudit(identity, 'default/test', line => audited.push(line)),
     counters: { connections: 0, requests: 0, injected: 0, denied: 0, recorded: 0 },
     mint: { allowed: bucket, denied: bucket },
@@ -88,7 +88,7 @@ export async function startRig(t: TestContext, address: string, spec = ''): Prom
       () => null,
     )
     if (secured === null) return
-    if (secured.alpnProtocol === 'h2') serveHttp2Requests(context, secured, authority)
+    if (secured.alpnProtocol === 'h2') serveHttp2Requests(context, secured, authority, await made.http2())
     else rechecks.push(serveRequests(context, secured, authority))
   })
   proxy.listen(0, '127.0.0.1')
