@@ -95,7 +95,7 @@ const ATTEMPTS = 4
  */
 const FLAGS = [
   ...['--disable-sigusr1', '--disable-warning=ExperimentalWarning'],
-  ...['--single-threaded-gc', '--max-semi-space-size=32'],
+  ...['--single-threaded-gc', '--max-semi-space-size=16'],
 ]
 
 export function superviseShards(options: SupervisorOptions): Supervisor {
