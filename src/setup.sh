@@ -15,6 +15,7 @@ libseccomp2     /usr/lib/*/libseccomp.so.2                the system call filter
 ca-certificates /etc/ssl/certs/ca-certificates.crt        the roots that upstream certificates are verified against'
 test='
 gcc             gcc                                       static programs whose first instruction is connect()
+make            make                                      an unmodified client, built otherwise than Debian does
 libc6-dev       /usr/include/stdio.h                      the same
 openssl         openssl                                   certificates of stand-in providers, made by another hand
 curl            curl                                      an unmodified client
@@ -22,7 +23,6 @@ git             git                                       an unmodified client
 python3         /usr/bin/python3                          an unmodified client, and a second opinion on parsers
 python3-requests /usr/lib/python3/dist-packages/requests  an unmodified client
 python3-venv    /usr/lib/python3*/ensurepip               an unmodified client: pip in an environment of its own
-python3-pip     /usr/lib/python3/dist-packages/pip         the same
 wget            wget                                      an unmodified client
 openjdk-17-jdk-headless /usr/lib/jvm/*/bin/javac          an unmodified client, and keytool
 golang          go                                        an unmodified client

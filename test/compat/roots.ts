@@ -15,7 +15,7 @@ import { mintLeaf } from '../../src/pki/leaf.ts'
 import { readHostRoots } from '../../src/trust/image-roots.ts'
 import { installTrust } from '../../src/trust/install.ts'
 import { planTrust } from '../../src/trust/plan.ts'
-import { type Client, HOST, type Part } from './clients.ts'
+import { type Client, commandOf, HOST, type Part } from './clients.ts'
 
 export type Range = {
   /** Every part of the trust store: files by kind, variables by name. */
@@ -40,13 +40,15 @@ export async function openRange(): Promise<Range> {
   await once(createInterface(server.stdout), 'line') // ready
   fs.writeFileSync(join(directory, 'hosts'), `127.0.0.1 localhost ${HOST}\n`)
 
-  /** The certs directory holds the merged bundle and the CA under its hash: one of them, or both. */
+  /** The certs directory holds the merged bundle, the CA under its hash and Java's keystore: those that are asked for. */
   function certsDirectory(source: string, parts: readonly Part[]): string {
-    const copy = join(directory, 'certs', [...parts].sort().join('-'))
+    const copy = join(directory, 'certs', parts.toSorted().join('-'))
     if (fs.existsSync(copy)) return copy
     fs.cpSync(source, copy, { recursive: true, verbatimSymlinks: true })
-    if (!parts.includes('bundle')) {
-      fs.copyFileSync('/etc/ssl/certs/ca-certificates.crt', join(copy, 'ca-certificates.crt'))
+    for (const [part, file] of IN_CERTS) {
+      if (!parts.includes(part) && fs.existsSync(join(copy, file))) {
+        fs.copyFileSync(join('/etc/ssl/certs', file), join(copy, file))
+      }
     }
     if (!parts.includes('hash')) {
       for (const name of fs.readdirSync(copy)) {
@@ -61,7 +63,7 @@ export async function openRange(): Promise<Range> {
     return binds.flatMap(({ source, target }) => {
       if (target.startsWith('/run/')) return [{ source, target }] // what variables point at
       if (target === '/etc/ssl/certs') {
-        const here = parts.filter(part => part === 'bundle' || part === 'hash')
+        const here = parts.filter(part => part === 'hash' || IN_CERTS.some(([name]) => name === part))
         return here.length === 0 ? [] : [{ source: certsDirectory(source, here), target }]
       }
       const kind = /cacerts$|\.jks$|\.p12$/.test(target) ? 'keystore' : 'bundle'
@@ -81,7 +83,7 @@ export async function openRange(): Promise<Range> {
           ...['--ro-bind', '/', '/', '--dev', '/dev', '--proc', '/proc', '--tmpfs', '/run', '--dir', '/run/home'],
           ...['--ro-bind', join(directory, 'hosts'), '/etc/hosts', '--chdir', '/run/home'],
           ...files(parts).flatMap(({ source, target }) => ['--ro-bind', source, target]),
-          ...['--', ...client.argv],
+          ...['--', ...commandOf(client)],
         ],
         {
           env: {
@@ -102,4 +104,8 @@ export async function openRange(): Promise<Range> {
   }
 }
 
+const IN_CERTS = [
+  ['bundle', 'ca-certificates.crt'],
+  ['keystore', 'java/cacerts'],
+] as const
 const SERVER = join(import.meta.dirname, 'tls-server.ts')

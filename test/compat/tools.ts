@@ -10,6 +10,13 @@ const CACHE = join(import.meta.dirname, '../../node_modules/.cache/clrk/compat')
 export const PACKAGES = join(CACHE, 'npm/node_modules')
 /** The virtual environment, with its pip. */
 export const PYTHON = join(CACHE, 'python/bin')
+export const NPM = join(PACKAGES, 'npm/bin/npm-cli.js')
+export const NODE20 = join(PACKAGES, `node20-linux-${process.arch}/bin/node`)
+/** With OpenSSL, where Debian's own has GnuTLS. */
+export const WGET = join(CACHE, 'wget/wget')
+/** Static: it needs nothing of an image. */
+export const GO_CLIENT = join(CACHE, 'go/go-client')
+export const JAVA_CLASSES = join(CACHE, 'java')
 /** None where the machine's cargo is too old for current crates. */
 export const RUST = join(CACHE, 'rust/debug/rust-clients')
 /** Checks HTTP/2 servers, case by case. */
@@ -42,6 +49,7 @@ export function callerEnvironment(world: World): Readonly<Record<string, string>
     RUST,
     H2SPEC,
   ]
+  own.push(WGET, GO_CLIENT, join(JAVA_CLASSES, 'Client.class'))
   const path = [...own.filter(existsSync).map(file => dirname(file)), '/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin']
   return { PATH: path.join(':'), HOME: join(world.directory, 'home'), LANG: 'C.UTF-8' }
 }

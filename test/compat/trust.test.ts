@@ -1,46 +1,71 @@
-/** Clients find the gateway's CA where each of them looks, with no option or variable of ours in the command. */
+/** Every client of docs/clients.md in a sandbox of this machine and in an image, with no option of ours in its command. */
 import assert from 'node:assert/strict'
-import { writeFileSync } from 'node:fs'
-import { join } from 'node:path'
-import test from 'node:test'
-import { clrkRun, makeWorkspace, startWorker } from '../world/clrk.ts'
-import { createWorld } from '../world/world.ts'
+import test, { type TestContext } from 'node:test'
+import { type ClrkRun, clrkRun, startWorker } from '../world/clrk.ts'
+import { startEngine } from '../world/engine.ts'
+import { createWorld, type World } from '../world/world.ts'
+import { CLIENTS, type Client, commandOf, HOST, pathOf } from './clients.ts'
+import { importDebian } from './debian-image.ts'
+import { callerEnvironment } from './tools.ts'
 
-test('each client trusts the gateway, as root inside and as a user', async t => {
+test('in a local sandbox', async t => {
   const world = await createWorld(t)
-  const workspace = makeWorkspace(world)
-  writeFileSync(join(workspace, 'Get.java'), JAVA)
   await startWorker(world, [])
-  for (const [client, script] of Object.entries(CLIENTS)) {
-    for (const user of ['0', '1000'] as const) {
-      await t.test(`${client}, user ${user}`, async () => {
-        const target = `/${client}/${user}`.replaceAll(' ', '-')
-        const command = script.replaceAll('URL', `https://echo.example.com${target}`).replaceAll('TARGET', target)
-        const earlier = (await world.requests()).length
-        const options = { allow: ['echo.example.com'], user, workspace, cwd: workspace }
-        const { stdout, stderr, code } = await clrkRun(world, ['sh', '-ec', command], options)
-        assert.equal(code, 0, stderr)
-        assert.ok(stdout.includes(target), stdout)
-        assert.deepEqual(
-          (await world.requests()).slice(earlier).map(({ target }) => target),
-          [target],
-        )
-      })
-    }
+  await eachClient(t, world, CLIENTS, ['0', '1000'], { env: callerEnvironment(world) })
+})
+
+test('in an image', async t => {
+  const world = await createWorld(t)
+  const engine = await startEngine(argv => {
+    const running = world.spawnHost(argv)
+    return { kill: signal => running.kill(signal), exited: running.exited }
+  })
+  try {
+    await importDebian(world, engine, 'debian:clients')
+    const env = { ...callerEnvironment(world), DOCKER_HOST: `unix://${engine.socket}` }
+    await startWorker(world, [], { env })
+    const inImage = CLIENTS.filter(({ image = true }) => image)
+    await eachClient(t, world, inImage, ['1000'], { env, arguments: ['--image', 'debian:clients'] })
+  } finally {
+    await engine.stop() // before its world ends, which takes it along
   }
 })
 
-const CLIENTS = {
-  curl: 'curl -sS URL',
-  'wget with GnuTLS': 'wget -qO- URL',
-  'Python urllib': `python3 -c 'import urllib.request; print(urllib.request.urlopen("URL").read().decode())'`,
-  'openssl s_client': `printf 'GET TARGET HTTP/1.1\\r\\nHost: echo.example.com\\r\\nConnection: close\\r\\n\\r\\n' | openssl s_client -quiet -verify_return_error -connect echo.example.com:443`,
-  Java: 'java -Duser.home="$HOME" Get.java URL',
-  'Node with its own roots': `node -e 'fetch("URL").then(r => r.text()).then(console.log)'`,
+/** Runs them one after the other in one sandbox for each user. */
+async function eachClient(
+  t: TestContext,
+  world: World,
+  clients: readonly Client[],
+  users: readonly ('0' | '1000')[],
+  options: ClrkRun,
+): Promise<void> {
+  const input = JSON.stringify(clients.map(client => ({ argv: commandOf(client), env: client.env })))
+  for (const user of users) {
+    const earlier = (await world.requests()).length
+    const more = { allow: [HOST], user, input, timeoutMs: 200_000 }
+    const { code, stdout, stderr } = await clrkRun(world, [process.execPath, '-e', RUN_ALL], { ...options, ...more })
+    assert.equal(code, 0, stderr)
+    const outputs = JSON.parse(stdout) as readonly string[]
+    const arrived = (await world.requests()).slice(earlier).map(({ target }) => target)
+    for (const [at, client] of clients.entries()) {
+      await t.test(`${client.name}, user ${user}`, () => {
+        const here = arrived.some(target => target.startsWith(pathOf(client)))
+        assert.equal(here, client.trusts.length > 0, outputs[at])
+      })
+    }
+  }
+  assert.deepEqual(await world.arrivals(), [])
 }
 
-const JAVA = `public class Get {
-  public static void main(String[] a) throws Exception {
-    System.out.println(new String(new java.net.URL(a[0]).openStream().readAllBytes()));
-  }
-}`
+/** Each in an empty directory of its own, which is its home too. Prints what they wrote. */
+const RUN_ALL = `
+const { spawnSync } = require('node:child_process')
+const { mkdtempSync, readFileSync } = require('node:fs')
+const all = JSON.parse(readFileSync(0, 'utf8'))
+const outputs = all.map(({ argv: [program, ...argv], env }) => {
+  const cwd = mkdtempSync('/tmp/client-')
+  const ran = spawnSync(program, argv, { cwd, env: { ...process.env, HOME: cwd, ...env }, timeout: 30000, encoding: 'utf8' })
+  return [ran.stdout, ran.stderr, ran.error].join("\\n")
+})
+console.log(JSON.stringify(outputs))
+`

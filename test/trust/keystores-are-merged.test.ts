@@ -12,7 +12,6 @@ import { promisify } from 'node:util'
 import { loadOrCreateAuthority } from '../../src/pki/authority.ts'
 import { mintLeaf } from '../../src/pki/leaf.ts'
 import { mergeKeystore } from '../../src/trust/keystores.ts'
-import { JAVA_CLIENT } from './clients.ts'
 
 const DATE = Date.UTC(2026, 0, 1)
 const JDKS = ['java-17-openjdk-amd64', 'temurin-25-jdk-amd64']
@@ -86,7 +85,7 @@ for (const jdk of JDKS) {
     t.after(() => server.close())
     const url = `https://localhost:${(server.address() as AddressInfo).port}/`
     const source = join(directory, 'Client.java')
-    fs.writeFileSync(source, JAVA_CLIENT)
+    fs.writeFileSync(source, HTTPS_CLIENT)
     const before = join(directory, `before-${label}`)
     const merged = join(directory, `merged-${label}`)
     fs.writeFileSync(before, made(jdk, 'client', '-storetype', 'JKS'))
@@ -142,3 +141,13 @@ function listed(jdk: string, { bytes }: { bytes: Buffer }): readonly string[] {
 function fingerprints(): readonly string[] {
   return [...old, ca].map(({ fingerprint256 }) => fingerprint256).sort()
 }
+
+const HTTPS_CLIENT = `
+import java.net.URI;
+import java.net.http.*;
+class Client {
+  public static void main(String[] arguments) throws Exception {
+    HttpRequest request = HttpRequest.newBuilder(URI.create(arguments[0])).build();
+    System.out.println(HttpClient.newHttpClient().send(request, HttpResponse.BodyHandlers.ofString()).statusCode());
+  }
+}`
