@@ -218,7 +218,7 @@ channel.unary_unary('/PATH')(b'', timeout=5)`,
   {
     name: 'Go net/http',
     needs: GO_CLIENT,
-    argv: [GO_CLIENT, URL],
+    argv: [GO_CLIENT, 'default', URL],
     offers: 'h2,http/1.1',
     trusts: ANY,
   },

@@ -38,7 +38,7 @@ test('curl: versions of HTTP, uploads with Expect, 100 MB both ways', async t =>
 
   await t.test('--http2 without TLS asks for an upgrade: refused, with the reason', async () => {
     const { stdout, stderr } = await inside(['curl', '-sS', '--http2', 'http://echo.example.com/'])
-    assert.match(stdout, /"code":"CLRK_UPGRADE_NOT_ALLOWED"/, stderr)
+    assert.match(stdout, /"code": "CLRK_UPGRADE_NOT_ALLOWED"/, stderr)
   })
 
   await t.test('--http2-prior-knowledge without TLS: refused, and the audit log says why', async () => {

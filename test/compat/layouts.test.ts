@@ -1,7 +1,7 @@
 /**
- * Roots where distributions keep them, with their links, in images that hold nothing else but a static program (and on
- * Debian's way, none at all): it looks at the system's places, with no variable to help. As root and as a user that the
- * image knows nothing of.
+ * Roots where distributions keep them, with their links, in images that hold nothing else but a static program: it
+ * trusts what it finds by itself, with no variable to help, and then each path of a bundle alone. And an image without
+ * any roots, where only the variable can tell. As root and as a user that the image knows nothing of.
  */
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
@@ -48,16 +48,16 @@ test('a static client in images laid out as distributions do, and in one without
     const client = { bytes: readFileSync(GO_CLIENT), mode: 0o755 }
     for (const [name, files] of Object.entries({ ...LAYOUTS, scratch: {} })) {
       await importImage(engine, `${name}:1`, { client, ...files }, ['USER 65532', 'ENTRYPOINT ["/client"]'])
-      // Without a place to look at, only the variable can tell.
-      const system = name === 'scratch' ? [] : ['system']
+      const bundles = Object.keys(files).filter(path => /\.(crt|pem)$/.test(path))
+      const roots = name === 'scratch' ? ['default'] : ['system', ...bundles.map(path => `/${path}`)]
       for (const user of [undefined, '0'] as const) {
         await t.test(`${name}, ${user === undefined ? 'USER of the image' : `user ${user}`}`, async () => {
           const target = `/${name}/${user}`
           const options = { allow: [HOST], env, arguments: ['--image', `${name}:1`], ...(user && { user }) }
-          const argv = ['/client', ...system, `https://${HOST}${target}`]
+          const argv = ['/client', ...roots, `https://${HOST}${target}`]
           const { code, stdout, stderr } = await clrkRun(world, argv, options)
           assert.equal(code, 0, stderr)
-          assert.ok(stdout.includes(`"target":"${target}"`), stdout)
+          assert.equal(stdout.split(`"target":"${target}"`).length - 1, roots.length)
           assert.equal((await world.requests()).at(-1)?.target, target)
         })
       }
