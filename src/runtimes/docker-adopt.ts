@@ -4,7 +4,7 @@ import { Writable } from 'node:stream'
 import type { ContainerInspectInfo } from 'dockerode'
 import type { DockerEngine } from './docker-engine.ts'
 import { ask, statusOf } from './docker-errors.ts'
-import { openPodNamespace, pausePid, removeContainer } from './docker-pod.ts'
+import { openPodNamespace, pausePid, removeContainer, removePod } from './docker-pod.ts'
 import { exitOf, run } from './docker-sandbox.ts'
 import type { FoundSandbox, PreparedNamespace, RunningImageSandbox } from './image-runtime.ts'
 import type { SandboxExit } from './runtime.ts'
@@ -34,7 +34,7 @@ export async function reopenPod(engine: DockerEngine, found: FoundSandbox): Prom
     pause: pause.id,
     release: () => {
       if (released === null) closeSync(netns)
-      released ??= removeContainer(engine, engine.docker.getContainer(pause.id))
+      released ??= removePod(engine, found.sandbox)
       return released
     },
   }

@@ -1,11 +1,13 @@
 /** The pause container of a sandbox, and the network namespace that it holds. */
-import { closeSync, openSync, readFileSync, writeFileSync } from 'node:fs'
+import { chmodSync, closeSync, mkdirSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
 import type { Container } from 'dockerode'
 import { clrkError, messageOf } from '../errors.ts'
 import { insideNetworkNamespace } from '../kernel/syscalls.ts'
 import type { DockerEngine } from './docker-engine.ts'
 import { ask, statusOf } from './docker-errors.ts'
-import { pauseContainer } from './docker-spec.ts'
+import { containerName, pauseContainer } from './docker-spec.ts'
+import { hostsText } from './etc-files.ts'
 import type { PreparedNamespace } from './image-runtime.ts'
 
 /** As `ImageRuntime.prepare`. */
@@ -22,6 +24,10 @@ export async function preparePod(
   })
   const pause = await ask(engine.socket, 'creating its pause container', request)
   try {
+    const hosts = hostsFile(engine, sandbox)
+    mkdirSync(dirname(hosts), { recursive: true })
+    writeFileSync(hosts, hostsText(sandbox))
+    chmodSync(hosts, 0o644) // whatever the umask
     await engine.starting(() => ask(engine.socket, 'starting its pause container', startPause(pause)))
     const pid = await pausePid(engine, pause)
     if (pid === null) throw failure('its pause container has ended at once')
@@ -32,14 +38,30 @@ export async function preparePod(
       pause: pause.id,
       release: () => {
         if (released === null) closeSync(netns)
-        released ??= removeContainer(engine, pause)
+        released ??= removePod(engine, sandbox)
         return released
       },
     }
   } catch (error) {
-    await removeContainer(engine, pause).catch(() => {}) // the first failure is the one to tell
+    await removePod(engine, sandbox).catch(() => {}) // the first failure is the one to tell
     throw error
   }
+}
+
+/** Host path of the /etc/hosts of that sandbox's agent. */
+export function hostsFile(engine: DockerEngine, sandbox: string): string {
+  return join(engine.directory, 'hosts', sandbox)
+}
+
+/**
+ * Removes both containers of a sandbox, and its hosts file. The agent's first: it must not outlive the namespace's
+ * holder, whose end would be told as a failure, and Podman does not take the one away from the other.
+ */
+export async function removePod(engine: DockerEngine, sandbox: string): Promise<void> {
+  for (const role of ['agent', 'pause'] as const) {
+    await removeContainer(engine, engine.docker.getContainer(containerName(engine.stateId, sandbox, role)))
+  }
+  rmSync(hostsFile(engine, sandbox), { force: true })
 }
 
 /** runc 1.1.5 takes one in some hundred containers for «already running»; nothing is lost by a second try. */
@@ -67,8 +89,9 @@ export async function removeContainer(engine: DockerEngine, container: Container
 
 /**
  * Opens the network namespace of process `pid`, proves that it is the one of that container and has nothing but `lo`,
- * lets IPv6 in, which engines turn off, and closes ICMP sockets, which they open to all. The worker will do as it likes in there, so it must not be another one:
- * process ids of a virtual machine, or of a machine far away, mean something else here.
+ * lets IPv6 in, which engines turn off, and closes ICMP sockets, which they open to all. The worker will do as it likes
+ * in there, so it must not be another one: process ids of a virtual machine, or of a machine far away, mean something
+ * else here.
  */
 export function openPodNamespace(pid: number, container: string): number {
   let netns: number

@@ -7,7 +7,7 @@ import type { Container } from 'dockerode'
 import { LIMITS } from '../limits.ts'
 import type { DockerEngine } from './docker-engine.ts'
 import { ask, statusOf } from './docker-errors.ts'
-import { removeContainer } from './docker-pod.ts'
+import { hostsFile, removeContainer } from './docker-pod.ts'
 import { agentContainer } from './docker-spec.ts'
 import { attachedStreams } from './docker-streams.ts'
 import { openWorkspace } from './docker-workspace.ts'
@@ -28,7 +28,8 @@ export async function startAgent(
   const workspace =
     spec.workspace === null ? null : openWorkspace(spec.workspace, engine.workspaces.values(), engine.state)
   const setting = await engine.setting()
-  const request = agentContainer(setting, { ...spec, workspace: workspace?.path ?? null }, pause, workspace)
+  const pod = { pause, hosts: hostsFile(engine, spec.id) }
+  const request = agentContainer(setting, { ...spec, workspace: workspace?.path ?? null }, pod, workspace)
   const creating = engine.docker.createContainer(request)
   const container = await ask(engine.socket, 'creating its container', creating)
   const undo: (() => void)[] = []
@@ -199,6 +200,8 @@ async function theEnd(
   const last = first === 'closed' ? await told : first
   if (last !== 'lost') {
     const state = await stateOf(container)
+    // Removed from outside. Docker says so with the same status, Podman with 0.
+    if (state === 'gone') return { status: KILLED, reason: null }
     return { status: last.status, reason: typeof state === 'object' ? state.reason : null }
   }
   for (const end = Date.now() + LIMITS.engineReturnMs; Date.now() < end; await sleep(ENGINE_POLL_MS)) {

@@ -1,8 +1,8 @@
 /**
  * The two containers of a sandbox as create requests (Docker Engine API 1.41, POST /containers/create). Pure.
  *
- * The pause container holds the network namespace; what an engine sets by namespace (host name, DNS) is set there, and
- * the agent's container, which joins it, inherits it.
+ * The pause container holds the network and the UTS namespace, so its host name is the agent's. What engines differ in
+ * (resolv.conf and hosts of a joined container: Podman shows it the host's own entries) is a file of ours.
  */
 import { posix } from 'node:path'
 import type { ContainerCreateOptions, HostConfig } from 'dockerode'
@@ -52,9 +52,6 @@ export function pauseContainer(
     HostConfig: {
       ...confinement(setting),
       NetworkMode: 'none',
-      Dns: [NAMESERVER],
-      DnsSearch: ['.'], // none, instead of the host's own
-      ExtraHosts: [`${sandbox}:127.0.0.1`],
       ReadonlyRootfs: true,
       Memory: PAUSE_BYTES,
       MemorySwap: PAUSE_BYTES,
@@ -64,13 +61,13 @@ export function pauseContainer(
 }
 
 /**
- * `pause`: id of the pause container. `owner`: of the workspace, where the spec names one.
+ * `pause`: id of the pause container. `hosts`: host path of the agent's /etc/hosts. `owner`: of the workspace, where the spec names one.
  * Throws CLRK_ARGUMENT_INVALID where there is nothing to run, or the agent would not be the workspace's owner.
  */
 export function agentContainer(
   setting: EngineSetting,
   spec: ImageSandboxSpec,
-  pause: string,
+  { pause, hosts }: { readonly pause: string; readonly hosts: string },
   owner: { readonly uid: number; readonly gid: number } | null,
 ): ContainerCreateOptions {
   const { image, limits, trust } = spec
@@ -96,12 +93,13 @@ export function agentContainer(
     HostConfig: {
       ...confinement(setting),
       NetworkMode: `container:${pause}`,
+      UTSMode: `container:${pause}`,
       ReadonlyRootfs: spec.readOnlyRoot,
       Memory: limits.memoryBytes,
       MemorySwap: limits.memoryBytes,
       NanoCpus: Math.max(MINIMUM_NANO_CPUS, Math.round(limits.cpus * 1e9)),
       PidsLimit: limits.pids + 1, // init
-      Mounts: mounts(setting, spec),
+      Mounts: mounts(setting, spec, hosts),
       // A read-only image still needs places for temporary files; an image's own /run would hide the trust store.
       ...(spec.readOnlyRoot ? { Tmpfs: { '/tmp': TMPFS, '/var/tmp': TMPFS } } : {}),
     },
@@ -131,10 +129,15 @@ function userOf({ image, user, workspace }: ImageSandboxSpec, owner: { uid: numb
 }
 
 /** Parents come before what lies in them, so that nothing is mounted over and hidden. */
-function mounts(setting: EngineSetting, { trust, workspace }: ImageSandboxSpec): NonNullable<HostConfig['Mounts']> {
+function mounts(
+  setting: EngineSetting,
+  { trust, workspace }: ImageSandboxSpec,
+  hosts: string,
+): NonNullable<HostConfig['Mounts']> {
   const own = [
     { source: setting.init, target: INIT_PATH },
     { source: setting.resolvConf, target: '/etc/resolv.conf' },
+    { source: hosts, target: '/etc/hosts' },
   ]
   const readOnly = [...own, ...trust.binds].map(({ source, target }) => ({
     ...{ Type: 'bind' as const, Source: source, Target: posix.normalize(target), ReadOnly: true },

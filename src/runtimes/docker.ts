@@ -7,7 +7,7 @@ import { withImageFiles } from './docker-archive.ts'
 import type { DockerEngine } from './docker-engine.ts'
 import { ask } from './docker-errors.ts'
 import { findImage, layersOf } from './docker-image.ts'
-import { pausePid, preparePod, removeContainer } from './docker-pod.ts'
+import { pausePid, preparePod, removePod } from './docker-pod.ts'
 import { startAgent } from './docker-sandbox.ts'
 import { containerName, LABELS } from './docker-spec.ts'
 import type { FoundSandbox, ImageFacts, ImageRuntime } from './image-runtime.ts'
@@ -52,12 +52,7 @@ export function createDockerRuntime(engine: DockerEngine): ImageRuntime {
     reopen: found => reopenPod(engine, found),
     adopt: found => adoptAgent(engine, found),
     exitOf: found => endOfAgent(engine, found),
-    remove: async sandbox => {
-      const mine = (await containers(engine)).filter(it => it.sandbox === sandbox)
-      // The agent first: it must not outlive the namespace's holder, whose end would be told as a failure.
-      const ordered = mine.toSorted((a, b) => a.role.localeCompare(b.role))
-      for (const { info } of ordered) await removeContainer(engine, docker.getContainer(info.Id))
-    },
+    remove: sandbox => removePod(engine, sandbox),
   }
 }
 

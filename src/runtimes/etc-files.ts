@@ -14,7 +14,7 @@ export function etcText(name: EtcName, host: string | null, { uid, gid, home, ho
     case 'resolv.conf':
       return `nameserver ${NAMESERVER}\n`
     case 'hosts':
-      return `127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n127.0.0.1 ${hostname}\n`
+      return hostsText(hostname)
     case 'hostname':
       return `${hostname}\n`
     case 'nsswitch.conf':
@@ -24,6 +24,11 @@ export function etcText(name: EtcName, host: string | null, { uid, gid, home, ho
     case 'group':
       return `agent:x:${gid}:\n${without(host, 'agent', gid)}`
   }
+}
+
+/** hosts(5) of a sandbox: itself, and nothing that the host's own file knows. */
+export function hostsText(hostname: string): string {
+  return `127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n127.0.0.1 ${hostname}\n`
 }
 
 /** The lines of a passwd(5) or group(5) file but those of that name or id: the first one that matches would win. */

@@ -34,7 +34,7 @@ test('a prepared namespace has only lo, is plumbed, and redirects both families'
   const sockets = openSockets(netns)
   t.after(() => closeSockets(sockets))
   proveRedirect(netns, sockets[0])
-  const spec = specOf(sh('cat /proc/net/dev /etc/resolv.conf /etc/hosts /etc/hostname'), { id: 'plumbed' })
+  const spec = specOf(sh('cat /proc/net/dev /etc/resolv.conf /etc/hosts; echo $(cat /etc/hostname)'), { id: 'plumbed' })
   const sandbox = await runtime.start(spec, { pause })
   t.after(sandbox.stop)
   const text = await readUntil(sandbox.stdout, /plumbed\n$/)

@@ -44,6 +44,8 @@ const SPEC: ImageSandboxSpec = {
   stdio: { kind: 'pipes' },
 }
 
+const POD = { pause: 'pause-id', hosts: '/var/lib/clrk/hosts/sb-1' }
+
 const CONFINED = {
   CapDrop: ['ALL'],
   SecurityOpt: ['no-new-privileges', 'seccomp={}'],
@@ -80,9 +82,6 @@ test('the pause container', () => {
     HostConfig: {
       ...CONFINED,
       NetworkMode: 'none',
-      Dns: ['198.18.0.53'],
-      DnsSearch: ['.'],
-      ExtraHosts: ['sb-1:127.0.0.1'],
       ReadonlyRootfs: true,
       Memory: 16_777_216,
       MemorySwap: 16_777_216,
@@ -91,8 +90,8 @@ test('the pause container', () => {
   })
 })
 
-test("the agent's container: confined, joined to the pause container, no mounts but init, resolv.conf and the trust store", () => {
-  assert.deepEqual(agentContainer(SETTING, SPEC, 'pause-id', null), {
+test("the agent's container: confined, joined to the pause container, no mounts but init, resolv.conf, hosts and the trust store", () => {
+  assert.deepEqual(agentContainer(SETTING, SPEC, POD, null), {
     name: 'clrk-abcd1234-sb-1-agent',
     Image: 'sha256:1',
     Entrypoint: ['/run/clrk/init', '0', '0'],
@@ -110,6 +109,7 @@ test("the agent's container: confined, joined to the pause container, no mounts 
     HostConfig: {
       ...CONFINED,
       NetworkMode: 'container:pause-id',
+      UTSMode: 'container:pause-id',
       ReadonlyRootfs: false,
       Memory: 1000,
       MemorySwap: 1000,
@@ -117,6 +117,7 @@ test("the agent's container: confined, joined to the pause container, no mounts 
       PidsLimit: 11,
       Mounts: [
         bind('/var/lib/clrk/resolv.conf', '/etc/resolv.conf'),
+        bind('/var/lib/clrk/hosts/sb-1', '/etc/hosts'),
         bind('/var/lib/clrk/init', '/run/clrk/init'),
         bind('/t/certs', '/etc/ssl/certs'),
         bind('/t/deep', '/etc/ssl/certs/java/cacerts'),
@@ -127,7 +128,7 @@ test("the agent's container: confined, joined to the pause container, no mounts 
 
 test('command and args stand over ENTRYPOINT and CMD as Kubernetes has it', () => {
   const cmd = (command: readonly string[], args: readonly string[]) =>
-    agentContainer(SETTING, { ...SPEC, command, args }, 'p', null).Cmd
+    agentContainer(SETTING, { ...SPEC, command, args }, POD, null).Cmd
   assert.deepEqual(cmd([], []), ['/entry', '-e', 'image'])
   assert.deepEqual(cmd([], ['x']), ['/entry', '-e', 'x'])
   assert.deepEqual(cmd(['/own'], []), ['/own'])
@@ -141,7 +142,7 @@ test('with a terminal, a workspace and a read-only root', () => {
     readOnlyRoot: true,
     stdio: { kind: 'terminal', rows: 24, columns: 80 },
   }
-  const { Tty, User, Entrypoint, HostConfig } = agentContainer(SETTING, spec, 'p', { uid: 5, gid: 6 })
+  const { Tty, User, Entrypoint, HostConfig } = agentContainer(SETTING, spec, POD, { uid: 5, gid: 6 })
   assert.deepEqual({ Tty, User, Entrypoint }, { Tty: true, User: '5:6', Entrypoint: ['/run/clrk/init', '24', '80'] })
   assert.equal(HostConfig?.ReadonlyRootfs, true)
   assert.deepEqual(Object.keys(HostConfig?.Tmpfs ?? {}), ['/tmp', '/var/tmp'])

@@ -68,9 +68,11 @@ export async function startEngine(
     kill: () => end('SIGKILL'),
     start,
     stop: async () => {
-      const all = running === null ? [] : await docker.listContainers({ all: true })
-      const removing = all.map(({ Id }) => docker.getContainer(Id).remove({ force: true, v: true }))
-      await Promise.allSettled(removing) // some are going already
+      // Some are going already; Podman removes no container while another is joined to it.
+      for (let round = 0; running !== null && round < 2; round++) {
+        const all = await docker.listContainers({ all: true })
+        await Promise.allSettled(all.map(({ Id }) => docker.getContainer(Id).remove({ force: true, v: true })))
+      }
       await end('SIGTERM')
       await eventually(() => (processesNaming(directory).length === 0 ? true : null))
       removeCgroups(basename(directory))

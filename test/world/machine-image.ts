@@ -18,8 +18,8 @@ import { tmpdir } from 'node:os'
 import { basename, dirname, join } from 'node:path'
 import { type Engine, importArchive } from './engine.ts'
 
-/** A name with a host, as Podman wants it. */
-export const MACHINE_IMAGE = 'localhost/machine:1'
+/** With a host and this tag: Podman wants the one and gives no other. */
+export const MACHINE_IMAGE = 'localhost/machine:latest'
 
 /** Imports MACHINE_IMAGE where the engine does not have it. */
 export async function importMachineImage(engine: Engine): Promise<void> {
