@@ -65,7 +65,9 @@ async function pull(
       docker.modem.followProgress(
         stream,
         error => (error === null ? resolve() : reject(error)),
-        (step: { readonly id?: string; readonly status?: string }) => {
+        (step: { readonly id?: string; readonly status?: string; readonly error?: string }) => {
+          // What fails once the answer has begun, which Podman's always has, is told in it.
+          if (step.error !== undefined) reject(new Error(step.error))
           const line = [step.id, step.status].filter(Boolean).join(': ')
           // The bars of every layer come many times a second; a step is told once.
           if (!said.has(line)) progress(line)

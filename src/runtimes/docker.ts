@@ -2,6 +2,7 @@
 import { join } from 'node:path'
 import type { ContainerInfo } from 'dockerode'
 import { readImageRoots } from '../trust/image-archive.ts'
+import type { HostRoots } from '../trust/image-roots.ts'
 import { adoptAgent, endOfAgent, reopenPod } from './docker-adopt.ts'
 import { withImageFiles } from './docker-archive.ts'
 import type { DockerEngine } from './docker-engine.ts'
@@ -14,6 +15,13 @@ import type { FoundSandbox, ImageFacts, ImageRuntime } from './image-runtime.ts'
 
 export function createDockerRuntime(engine: DockerEngine): ImageRuntime {
   const { docker, socket } = engine
+
+  const readingRoots = new Map<string, Promise<HostRoots>>()
+
+  function readRoots(image: ImageFacts): Promise<HostRoots> {
+    const kept = join(engine.directory, 'roots', image.id.replace(':', '-'))
+    return readImageRoots(read => withImageFiles(engine, image, read), kept, keystoresOf(image))
+  }
 
   async function list(): Promise<readonly FoundSandbox[]> {
     const found = await containers(engine)
@@ -38,12 +46,12 @@ export function createDockerRuntime(engine: DockerEngine): ImageRuntime {
     kind: 'docker',
     image: (reference, progress) =>
       findImage({ docker, engine: socket, dockerConfig: engine.dockerConfig }, reference, progress),
-    roots: image =>
-      readImageRoots(
-        read => withImageFiles(engine, image, read),
-        join(engine.directory, 'roots', image.id.replace(':', '-')),
-        keystoresOf(image),
-      ),
+    roots: image => {
+      // Twenty boots at once look once: Podman fails where many look into one image.
+      const reading = readingRoots.get(image.id) ?? readRoots(image).finally(() => readingRoots.delete(image.id))
+      readingRoots.set(image.id, reading)
+      return reading
+    },
     files: (image, read) => withImageFiles(engine, image, read),
     layers: image => layersOf({ docker, engine: socket }, image),
     prepare: (id, { labels }) => preparePod(engine, id, labels),

@@ -70,6 +70,7 @@ testEverywhere('streams, exit codes, signals and terminal are the command’s ow
       allow: ['echo.example.com'],
     })
     assert.equal(stdout, 'said\n')
+    assert.equal(record.runtime, world.image === null ? 'local' : 'docker')
     assert.deepEqual([record.exit.code, record.exit.signal], [4, null])
     assert.deepEqual(record.command, ['sh', '-c', 'echo said; exit 4'])
   })

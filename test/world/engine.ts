@@ -57,6 +57,7 @@ export async function startEngine(
     running = null
   }
 
+  rmSync(join(kept, 'libpod'), { recursive: true, force: true }) // Podman's notes of where it ran before; images stay
   await start()
   const scratch = mkdtempSync(join(directory, 'scratch-'))
   for (const path of [directory, scratch]) chmodSync(path, 0o755) // other users pass through to trust stores

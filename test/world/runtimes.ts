@@ -45,7 +45,7 @@ export async function createPlace(t: TestContext, place: Place, options: WorldOp
   engines.push(engine)
   await importMachineImage(engine)
   // Where clrk looks for one; and what the engine would make itself later, which is no leak then.
-  const script = 'ln -s "$0" /run/docker.sock && mkdir -p /run/containerd/s'
+  const script = 'ln -s "$0" /run/docker.sock && mkdir -p /run/containerd/s /run/runc'
   const { code, stderr } = await world.host(['sh', '-c', script, engine.socket])
   if (code !== 0) throw new Error(stderr)
   return { ...world, engine, image: MACHINE_IMAGE }
