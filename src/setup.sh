@@ -32,6 +32,7 @@ ruby            ruby                                      an unmodified client
 dpkg-dev        dpkg-scanpackages                         a mirror for an unmodified client: apt-get
 apt-utils       apt-ftparchive                            the same
 docker.io       dockerd                                   a private engine for the tests of images
+podman          podman                                    the other engine
 busybox-static  busybox                                   the images themselves
 procps          ps                                        leak checks
 nginx           nginx                                     origin and peer of the benchmark, which has a test

@@ -5,10 +5,10 @@ import { join } from 'node:path'
 import { clrkRun, clrkStatus, REPOSITORY, spawnClrkRun, startWorker, stateOf } from '../world/clrk.ts'
 import { type Engine, importImage } from '../world/engine.ts'
 import { eventually } from '../world/eventually.ts'
-import { PLACES, testEverywhere } from '../world/runtimes.ts'
+import { ALL_PLACES, testEverywhere } from '../world/runtimes.ts'
 import type { World } from '../world/world.ts'
 
-const places = PLACES.filter(place => place !== 'local')
+const places = ALL_PLACES.filter(place => place !== 'local')
 
 testEverywhere('an image that is nowhere is one line that names it', { places }, async world => {
   for (const image of ['nowhere:1', 'localhost/nowhere:1']) {

@@ -12,12 +12,13 @@ import { assertNothingLeft, grepForCanary, snapshot } from '../world/leaks.ts'
 import { gateway, injection, mainJob, providerRoute, secret } from '../world/manifests.ts'
 import { valuesOf } from '../world/origins.ts'
 import { addRepository } from '../world/repository.ts'
-import { testEverywhere } from '../world/runtimes.ts'
+import { ALL_PLACES, testEverywhere } from '../world/runtimes.ts'
 
 const URL = 'https://api.anthropic.com/v1/messages'
 const BODY = JSON.stringify({ model: 'claude-stand-in', max_tokens: 16, messages: [{ role: 'user', content: 'hi' }] })
 
-testEverywhere('every client gets its answer with the key that it does not have', async (world, t) => {
+const places = ALL_PLACES
+testEverywhere('every client gets its answer with the key that it does not have', { places }, async (world, t) => {
   const workspace = makeWorkspace(world)
   const before = snapshot(world)
   const worker = await startWorker(world, [])

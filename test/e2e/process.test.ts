@@ -2,9 +2,10 @@
 import assert from 'node:assert/strict'
 import { clrkRecord, clrkRun, runArguments, spawnClrkRun, startWorker } from '../world/clrk.ts'
 import { mainJob } from '../world/manifests.ts'
-import { testEverywhere } from '../world/runtimes.ts'
+import { ALL_PLACES, testEverywhere } from '../world/runtimes.ts'
 
-testEverywhere('streams, exit codes, signals and terminal are the command’s own', async (world, t) => {
+const places = ALL_PLACES
+testEverywhere('streams, exit codes, signals and terminal are the command’s own', { places }, async (world, t) => {
   await startWorker(world, [])
 
   for (const [what, argv, expected] of [

@@ -3,11 +3,11 @@ import assert from 'node:assert/strict'
 import { readdirSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { makeWorkspace } from '../world/clrk.ts'
-import { testEverywhere } from '../world/runtimes.ts'
+import { ALL_PLACES, testEverywhere } from '../world/runtimes.ts'
 import { assertOutcomes, runProbes, USERS } from './probe.ts'
 
 for (const owner of [0, 65_534]) {
-  testEverywhere(`mode bits are refused in each call (owner ${owner} on disk)`, async world => {
+  testEverywhere(`mode bits are refused in each call (owner ${owner} on disk)`, { places: ALL_PLACES }, async world => {
     // In an image it runs as the owner.
     for (const user of world.image === null ? USERS : [null]) {
       const workspace = makeWorkspace(world, `workspace-${user}`, owner)

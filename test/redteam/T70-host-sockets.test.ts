@@ -2,29 +2,34 @@
 import assert from 'node:assert/strict'
 import { join } from 'node:path'
 import { REPOSITORY, spawnClrkRun, startWorker, stateOf } from '../world/clrk.ts'
-import { testEverywhere } from '../world/runtimes.ts'
+import { ALL_PLACES, testEverywhere } from '../world/runtimes.ts'
 import { assertOutcomes, runProbes, USERS } from './probe.ts'
 
-testEverywhere("sockets of the host, of the worker and of other sandboxes can't be reached", async (world, t) => {
-  await startWorker(world, []) // one worker, so that the two sandboxes are siblings
-  const inHome = join(world.directory, 'home/host.sock')
-  const host = world.spawnHost(['python3', '-c', HOST_SERVERS, inHome])
-  const sibling = spawnClrkRun(world, ['python3', '-u', '-c', SIBLING])
-  await Promise.all([host.saw(/up/), sibling.saw(/up/)])
-  const paths = [inHome, '/run/host.sock', '/tmp/host.sock', join(stateOf(world), 'control.sock')]
+const places = ALL_PLACES
+testEverywhere(
+  "sockets of the host, of the worker and of other sandboxes can't be reached",
+  { places },
+  async (world, t) => {
+    await startWorker(world, []) // one worker, so that the two sandboxes are siblings
+    const inHome = join(world.directory, 'home/host.sock')
+    const host = world.spawnHost(['python3', '-c', HOST_SERVERS, inHome])
+    const sibling = spawnClrkRun(world, ['python3', '-u', '-c', SIBLING])
+    await Promise.all([host.saw(/up/), sibling.saw(/up/)])
+    const paths = [inHome, '/run/host.sock', '/tmp/host.sock', join(stateOf(world), 'control.sock')]
 
-  for (const user of USERS) {
-    await t.test(`as user ${user}`, async () => {
-      const outcomes = await runProbes(world, script(paths), { user })
-      const { own, ...others } = outcomes
-      assert.equal(own, 'echoed') // sockets work at all
-      assertOutcomes(others, /^(ENOENT|EACCES|EROFS|refused|reset|not there)$/)
-    })
-  }
-  assert.equal(host.written().stdout, 'up\n')
-  assert.equal(sibling.written().stdout, 'up\n')
-  assert.deepEqual(await world.arrivals(), [])
-})
+    for (const user of USERS) {
+      await t.test(`as user ${user}`, async () => {
+        const outcomes = await runProbes(world, script(paths), { user })
+        const { own, ...others } = outcomes
+        assert.equal(own, 'echoed') // sockets work at all
+        assertOutcomes(others, /^(ENOENT|EACCES|EROFS|refused|reset|not there)$/)
+      })
+    }
+    assert.equal(host.written().stdout, 'up\n')
+    assert.equal(sibling.written().stdout, 'up\n')
+    assert.deepEqual(await world.arrivals(), [])
+  },
+)
 
 const HOST_SERVERS = `import os, select, socket, sys
 servers = []
