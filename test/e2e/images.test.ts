@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { clrkRun, clrkStatus, REPOSITORY, spawnClrkRun, startWorker, stateOf } from '../world/clrk.ts'
+import { clrkRecord, clrkRun, clrkStatus, REPOSITORY, spawnClrkRun, startWorker, stateOf } from '../world/clrk.ts'
 import { type Engine, importImage } from '../world/engine.ts'
 import { eventually } from '../world/eventually.ts'
 import { ALL_PLACES, testEverywhere } from '../world/runtimes.ts'
@@ -17,6 +17,26 @@ testEverywhere('an image that is nowhere is one line that names it', { places },
     assert.match(stderr, new RegExp(`^clrk: the image cannot be had: ${image}: .*(no such host|refused).*\\n$`))
   }
 })
+
+testEverywhere(
+  'auto is docker with an image and local without; what a runtime cannot boot is refused',
+  { places },
+  async world => {
+    const machine = { ...world, image: null }
+    for (const [where, options] of [
+      [world, []],
+      [world, ['--runtime', 'docker']],
+      [machine, ['--runtime', 'auto']],
+    ] as const) {
+      const { record } = await clrkRecord(where, ['true'], { arguments: options })
+      assert.equal(record.runtime, where.image === null ? 'local' : 'docker')
+    }
+    const withoutImage = await clrkRun(machine, ['true'], { arguments: ['--runtime', 'docker'] })
+    assert.match(withoutImage.stderr, /^clrk: .*docker needs an image.*--image.*\n$/)
+    const onLocal = await clrkRun(world, ['true'], { arguments: ['--runtime', 'local'] })
+    assert.match(onLocal.stderr, /^clrk: .*local runs programs of this machine.*--runtime docker.*\n$/)
+  },
+)
 
 testEverywhere('an image without a shell runs its program, and says which one it has not', { places }, async world => {
   const built = await world.host(['gcc', '-static', '-o', '/run/probe', join(REPOSITORY, 'test/redteam/sockets.c')])

@@ -6,7 +6,7 @@ import assert from 'node:assert/strict'
 import { execFileSync, spawnSync } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
-import { clrkRun, makeWorkspace, startWorker, stateOf, stopWorker } from '../world/clrk.ts'
+import { auditLines, clrkRun, makeWorkspace, startWorker, stateOf, stopWorker } from '../world/clrk.ts'
 import { eventually } from '../world/eventually.ts'
 import { assertNothingLeft, grepForCanary, snapshot } from '../world/leaks.ts'
 import { gateway, injection, mainJob, providerRoute, secret } from '../world/manifests.ts'
@@ -68,7 +68,7 @@ testEverywhere('git over HTTPS clones with the credential that it does not have'
   const script =
     'git clone -q https://github.com/acme/notes.git "$HOME/notes" && cat "$HOME/notes/notes.txt" && cat "$HOME/notes/.git/config"'
   const { code, stdout, stderr } = await clrkRun(world, ['sh', '-c', script], { manifests })
-  assert.equal(code, 0, stderr)
+  assert.equal(code, 0, `${stderr}\n${JSON.stringify([auditLines(world), await world.requests()])}`)
   assert.match(stdout, /^kept in git\n/)
   assert.ok(!`${stdout}${stderr}`.includes(basic))
   const requests = await world.requests()

@@ -12,7 +12,7 @@ export type EngineWorld = {
   readonly env: Readonly<Record<string, string>>
 }
 
-export const IMAGE = 'localhost/agent:1'
+export const IMAGE = 'localhost/agent:latest' // Podman gives no other tag
 
 /** `programs`: what the image has beside busybox, each in /bin. `body` runs before engine and world end. */
 export async function withEngineWorld(

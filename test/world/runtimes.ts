@@ -52,11 +52,13 @@ export async function createPlace(t: TestContext, place: Place, options: WorldOp
 }
 
 const kept = new Map<EngineKind, string>()
+after(() => {
+  for (const path of kept.values()) rmSync(path, { recursive: true })
+})
 
 /** One engine after the other uses it, so that a file imports its image once. */
 function dataOf(kind: EngineKind): string {
   const path = kept.get(kind) ?? mkdtempSync(join(tmpdir(), 'engine-data-'))
-  if (!kept.has(kind)) after(() => rmSync(path, { recursive: true }))
   kept.set(kind, path)
   return path
 }
