@@ -95,7 +95,8 @@ function dockerd(directory: string, data: string, socket: string): readonly [str
 function podman(directory: string, data: string, socket: string): readonly [string, ...string[]] {
   const places = ['--root', data, '--runroot', join(directory, 'exec'), '--tmpdir', directory]
   const ways = ['--cgroup-manager', 'cgroupfs', '--runtime', 'runc', '--events-backend', 'file', '--log-level', 'fatal']
-  return ['podman', ...places, ...ways, 'system', 'service', '--time', '0', `unix://${socket}`]
+  const here = ['env', '--chdir', directory] as const // conmon leaves files where it is started
+  return [...here, 'podman', ...places, ...ways, 'system', 'service', '--time', '0', `unix://${socket}`]
 }
 
 export type EngineKind = 'docker' | 'podman'
