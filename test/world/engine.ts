@@ -75,6 +75,9 @@ export async function startEngine(
         await Promise.allSettled(all.map(({ Id }) => docker.getContainer(Id).remove({ force: true, v: true })))
       }
       await end('SIGTERM')
+      // An engine that is killed while it starts a container forgets the shim that it had just made.
+      for (const pid of processesNaming(directory))
+        if (/^containerd-shim/.test(nameOf(pid))) process.kill(pid, 'SIGKILL')
       await eventually(() => (processesNaming(directory).length === 0 ? true : null))
       removeCgroups(basename(directory))
       for (const path of [directory, kept]) unmountBelow(path) // what an engine that was killed had mounted
@@ -210,6 +213,15 @@ export function processesNaming(text: string): readonly number[] {
       return [] // it ended meanwhile
     }
   })
+}
+
+/** As ps(1) has it, at most 15 characters; '' where it has ended. */
+function nameOf(pid: number): string {
+  try {
+    return readFileSync(`/proc/${pid}/comm`, 'utf8')
+  } catch {
+    return ''
+  }
 }
 
 function unmountBelow(directory: string): void {
