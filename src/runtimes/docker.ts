@@ -7,6 +7,7 @@ import { adoptAgent, endOfAgent, reopenPod } from './docker-adopt.ts'
 import { withImageFiles } from './docker-archive.ts'
 import type { DockerEngine } from './docker-engine.ts'
 import { ask } from './docker-errors.ts'
+import { endForgotten } from './docker-forgotten.ts'
 import { findImage, layersOf } from './docker-image.ts'
 import { pausePid, preparePod, removePod } from './docker-pod.ts'
 import { startAgent } from './docker-sandbox.ts'
@@ -60,7 +61,11 @@ export function createDockerRuntime(engine: DockerEngine): ImageRuntime {
     reopen: found => reopenPod(engine, found),
     adopt: found => adoptAgent(engine, found),
     exitOf: found => endOfAgent(engine, found),
-    remove: sandbox => removePod(engine, sandbox),
+    remove: async sandbox => {
+      const mine = (await containers(engine)).filter(it => it.sandbox === sandbox)
+      await removePod(engine, sandbox)
+      for (const { info } of mine) endForgotten(info.Id)
+    },
   }
 }
 
