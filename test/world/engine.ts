@@ -232,6 +232,10 @@ function unmountBelow(directory: string): void {
 function removeCgroups(name: string): void {
   for (const controller of ['', ...readdirSync('/sys/fs/cgroup')]) {
     const directory = join('/sys/fs/cgroup', controller, name)
-    if (existsSync(directory)) rmdirSync(directory)
+    if (!existsSync(directory)) continue
+    // Also of containers that an engine forgot.
+    const below = readdirSync(directory, { withFileTypes: true }).filter(entry => entry.isDirectory())
+    for (const entry of below) rmdirSync(join(directory, entry.name))
+    rmdirSync(directory)
   }
 }
