@@ -98,7 +98,7 @@ function recordExchange(exchange: Exchange, subject: EncodedSubject, redactor: R
     log: encodeLog(span, {
       severity: status >= 500 ? 'ERROR' : status === 0 || status >= 400 ? 'WARN' : 'INFO',
       body: quote(summaryOf(exchange, { request, milliseconds, model, usage, subject })),
-      attributes: subject.attributes + outcome,
+      attributes: subject.agent + outcome,
     }),
   }
 }

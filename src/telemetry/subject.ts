@@ -10,6 +10,9 @@ import { attribute, attributesOf, eventOf, quote } from './otlp.ts'
 import { isSecretHeader, REDACTED, type Redactor, redactQuery } from './redact.ts'
 
 export type EncodedSubject = {
+  /** Who asked: of the span and of the log record, whose one line says the rest. */
+  readonly agent: string
+  /** Of the span, `agent` with them. */
   readonly attributes: string
   /** Redacted: the host name, and the name with the port that a URL shows. */
   readonly name: string
@@ -50,11 +53,14 @@ export function describeSubject(subject: Subject, redactor: Redactor): EncodedSu
   const provider = subject.provider === null ? null : providerById(subject.provider)
   const name = redactor.text(subject.name)
   const [routeNamespace = '', routeName = ''] = route?.split('/') ?? []
+  const agent = attributesOf([
+    ['agent.kind', sandbox.agentKind],
+    ['agent.namespace', sandbox.agentNamespace],
+    ['agent.name', sandbox.agentName],
+    ['clrk.sandbox.id', sandbox.id],
+  ])
   const attributes = [
-    attribute('agent.kind', sandbox.agentKind),
-    attribute('agent.namespace', sandbox.agentNamespace),
-    attribute('agent.name', sandbox.agentName),
-    attribute('clrk.sandbox.id', sandbox.id),
+    agent,
     attribute('server.address', name),
     attribute('server.port', port),
     attribute('url.scheme', scheme),
@@ -70,6 +76,7 @@ export function describeSubject(subject: Subject, redactor: Redactor): EncodedSu
   }
   const authority = port === (scheme === 'https' ? 443 : 80) ? name : `${name}:${port}`
   return {
+    agent,
     attributes: attributes.join(','),
     name,
     origin: `${scheme}://${authority}`,
