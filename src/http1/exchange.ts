@@ -30,11 +30,11 @@ import type { Decision, Forward, Http1Hooks, UpstreamLease } from './hooks.ts'
 import { sawRequestHead } from './observe.ts'
 import { awaitResponse, endResponse, relayResponse } from './response.ts'
 import { rewriteRequestHead } from './rewrite.ts'
-import type { Http1Options, Session } from './session.ts'
-import { createSession, EMPTY, steer } from './session.ts'
+import { createSession, EMPTY, type Http1Options, type Session, steer } from './session.ts'
 import { agentLeftTunnel, endTunnelUp, openTunnel, tunnelDown, tunnelUp, upstreamLeftTunnel } from './tunnel.ts'
 import { ownUpstream } from './upstream-leg.ts'
 import { slice, writeHead } from './write-head.ts'
+import { tookBytes } from './young-garbage.ts'
 
 /**
  * Serves `agent` until it closes; takes the socket over. `options` default to `LIMITS`.
@@ -73,6 +73,7 @@ export function serveHttp1(agent: Duplex, hooks: Http1Hooks, options: Partial<Ht
 }
 
 function agentData(session: Session, chunk: Buffer): void {
+  tookBytes(chunk.length)
   if (session.phase === 'linger' || session.phase === 'closed') return
   if (session.phase === 'tunnel') return tunnelUp(session, chunk)
   if (session.phase === 'forward' && !session.requestBody.done && session.rest.length === 0) {
@@ -206,10 +207,7 @@ function open(session: Session, lease: UpstreamLease): void {
 
 function sendBody(session: Session, chunk: Buffer): void {
   const end = takeBody(session.requestBody, chunk, 0, session.sees)
-  if (end < 0) {
-    refuseBody(session)
-    return
-  }
+  if (end < 0) return refuseBody(session)
   session.bodySent = true
   session.lease?.socket.write(slice(chunk, 0, end))
   if (end < chunk.length) session.rest = chunk.subarray(end)
@@ -218,6 +216,7 @@ function sendBody(session: Session, chunk: Buffer): void {
 }
 
 function upstreamData(session: Session, chunk: Buffer): void {
+  tookBytes(chunk.length)
   if (session.phase === 'tunnel') return tunnelDown(session, chunk)
   const { response } = session
   const progress = relayResponse(response, chunk, session.requestBody.done)

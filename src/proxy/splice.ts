@@ -1,5 +1,6 @@
 /** Two sockets joined byte for byte: raw TCP and TLS that is not terminated. Half-close passes in both directions. */
 import type { Socket } from 'node:net'
+import { tookBytes } from '../http1/young-garbage.ts'
 import { LIMITS } from '../limits.ts'
 import { reset } from './deny.ts'
 
@@ -19,6 +20,7 @@ export function splice(
   const join = (from: Socket, to: Socket, direction: 'up' | 'down') => {
     from.on('data', (chunk: Buffer) => {
       bytes[direction] += chunk.length
+      tookBytes(chunk.length)
       if (!to.write(chunk)) from.pause()
     })
     from.on('drain', () => to.resume())
