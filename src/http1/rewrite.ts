@@ -31,25 +31,40 @@ export function rewriteRequestHead(
 ): string {
   const { remove, set, target } = changes
   if (target !== head.target && !isAll(target, TARGET)) throw clrkError('CLRK_INTERNAL', { reason: 'bad new target' })
-  const setNames: string[] = []
-  let tail = upgrade === null ? '' : upgradeLines(upgrade)
-  for (const [name, value] of set) {
-    const twin = dashed(name.toLowerCase())
-    if (!isAll(name, TOKEN) || !isAll(value, FIELD_TEXT) || kindOf(twin) > KIND.expect) {
-      throw clrkError('CLRK_INTERNAL', { reason: 'a header to set is not a valid end-to-end field' })
-    }
-    setNames.push(twin)
-    tail += `${name}: ${value}\r\n`
-  }
+  const { twins, lines } = linesOf(set)
+  const tail = upgrade === null ? lines : upgradeLines(upgrade) + lines
   const kept = keptLines(head, (name, kind) => {
     if (kind === KIND.length || kind === KIND.coding) return false
     if (kind === KIND.expect && head.version === '1.0') return true // RFC 9110 §10.1.1
     if (upgrade !== null && isUpgradeField(name)) return true
     const twin = dashed(name)
-    return remove(name) || setNames.includes(twin) || (twin !== name && remove(twin))
+    return remove(name) || twins.includes(twin) || (twin !== name && remove(twin))
   })
   return `${head.method} ${target} HTTP/1.1\r\n${kept}${tail}\r\n`
 }
+
+type SetLines = { readonly twins: readonly string[]; readonly lines: string }
+
+/** What is set as text, and the dashed names that it replaces; remembered with the list, which nobody changes. */
+function linesOf(set: RequestChanges['set']): SetLines {
+  const known = setLines.get(set)
+  if (known !== undefined) return known
+  const twins: string[] = []
+  let lines = ''
+  for (const [name, value] of set) {
+    const twin = dashed(name.toLowerCase())
+    if (!isAll(name, TOKEN) || !isAll(value, FIELD_TEXT) || kindOf(twin) > KIND.expect) {
+      throw clrkError('CLRK_INTERNAL', { reason: 'a header to set is not a valid end-to-end field' })
+    }
+    twins.push(twin)
+    lines += `${name}: ${value}\r\n`
+  }
+  const made = { twins, lines }
+  setLines.set(set, made)
+  return made
+}
+
+const setLines = new WeakMap<RequestChanges['set'], SetLines>()
 
 export type ResponseFraming =
   /** Content-Length or chunked as it came. */

@@ -1,6 +1,6 @@
 /** One request, in whatever protocol it came: decided afresh, given its credential, counted, audited and recorded. */
 import { type Injection, isForeignCredential, partSubprotocols } from '../credentials/inject.ts'
-import { createResponseGuard, hidesEchoes, PLAIN_ANSWERS } from '../credentials/response-guard.ts'
+import { createResponseGuard } from '../credentials/response-guard.ts'
 import { type ClrkFault, clrkError } from '../errors.ts'
 import { fieldValue, type RequestHead } from '../http1/head.ts'
 import type { Answer, Forward, ResponseGuard } from '../http1/hooks.ts'
@@ -25,7 +25,7 @@ export function decide<A>(
   const { name, port } = authority
   const policy = gateway.policy()
   counters.requests += 1
-  const { decision, injection } = planOf(context, authority, head)
+  const { decision, injection, changes } = planOf(context, authority, head)
   if (policy.fault !== null) return deny(context, authority, head, policy.fault, null)
   if (decision.verdict === 'deny') return deny(context, authority, head, decision.fault, null)
   if (decision.verdict === 'read-body') {
@@ -43,8 +43,8 @@ export function decide<A>(
   if (decision.wouldDeny !== null) {
     context.audit({ action: 'would-deny', protocol: 'http', name, address: null, port, fault: decision.wouldDeny })
   }
-  if (injection === null) throw clrkError('CLRK_INTERNAL', { reason: 'a request without an injection' })
-  if ('fault' in injection) return deny(context, authority, head, injection.fault, decision.rule)
+  if (injection !== null && 'fault' in injection) return deny(context, authority, head, injection.fault, decision.rule)
+  if (injection === null || changes === null) throw clrkError('CLRK_INTERNAL', { reason: 'a request without a plan' })
   const { kept, credentials } =
     upgrade === null || decision.strip === null
       ? { kept: upgrade?.subprotocols ?? [], credentials: [] }
@@ -55,8 +55,8 @@ export function decide<A>(
   return {
     kind: 'forward',
     upgrade: upgrade === null ? null : { ...upgrade, subprotocols: kept },
-    remove: injects ? name => injection.remove(name) || hidesEchoes(name) : injection.remove,
-    set: injects ? [...PLAIN_ANSWERS, ...injection.set] : injection.set,
+    remove: changes.remove,
+    set: changes.set,
     target: injection.target,
     acquire,
     observer: observeExchange(context, authority, head, decision.rule),

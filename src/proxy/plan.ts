@@ -2,8 +2,10 @@
  * What the policy says of a request, worked out once for each method and target of an authority and remembered while
  * policy and secrets stay what they are: the next version of either starts afresh, from the next request on (T67).
  */
-import { type InjectionResult, planInjection } from '../credentials/inject.ts'
+import { type Injection, type InjectionResult, planInjection } from '../credentials/inject.ts'
+import { hidesEchoes, PLAIN_ANSWERS } from '../credentials/response-guard.ts'
 import type { RequestHead } from '../http1/head.ts'
+import type { RequestChanges } from '../http1/rewrite.ts'
 import { decideRequest, type RequestDecision } from '../policy/decide-request.ts'
 import type { ProviderRule } from '../policy/policy.ts'
 import { providerOfHost } from '../providers/registry.ts'
@@ -14,6 +16,8 @@ export type Plan = {
   readonly decision: RequestDecision
   /** What is taken out and set; null where the request is not forwarded as it is. */
   readonly injection: InjectionResult | null
+  /** The same for the head that goes out: with a credential, what could hide its echo goes too. */
+  readonly changes: Pick<RequestChanges, 'remove' | 'set'> | null
 }
 
 /** The decision about `head`, whose body was not read, and its injection. */
@@ -59,8 +63,14 @@ function plan({ gateway }: SandboxContext, authority: Authority, head: RequestHe
     path: head.target,
     model: null,
   })
-  if (decision.verdict !== 'forward') return { decision, injection: null }
-  return { decision, injection: planInjection(decision.strip, decision.credentials, head.target, gateway.secretOf) }
+  if (decision.verdict !== 'forward') return { decision, injection: null, changes: null }
+  const injection = planInjection(decision.strip, decision.credentials, head.target, gateway.secretOf)
+  return { decision, injection, changes: 'fault' in injection ? null : changesOf(injection) }
+}
+
+function changesOf({ remove, set }: Injection): Pick<RequestChanges, 'remove' | 'set'> {
+  if (set.length === 0) return { remove, set }
+  return { remove: name => remove(name) || hidesEchoes(name), set: [...PLAIN_ANSWERS, ...set] }
 }
 
 type Memory = {
