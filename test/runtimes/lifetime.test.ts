@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Readable } from 'node:stream'
 import test from 'node:test'
@@ -93,7 +93,7 @@ test('standard streams are pipes that the agent can open again by name', async t
 test('after the end nothing is left: no process, cgroup, staged file, mount or descriptor', async t => {
   await run(t, sh('true')) // the spare identity is made after the first start
   const before = await settledTraces()
-  await run(t, sh('sleep 60 & sleep 60 & echo done'), { workspace: SCRATCH })
+  await run(t, sh('sleep 60 & sleep 60 & echo done'), { workspace: mkdtempSync(join(SCRATCH, 'workspace-')) })
   const stopped = await startSandbox(t, specOf(sh('trap "" TERM HUP; sleep 60')))
   process.kill(initOf(stopped), 'SIGKILL')
   assert.deepEqual(await stopped.exited, { code: null, signal: 'SIGKILL' })

@@ -134,7 +134,7 @@ function descriptorsOf(proc: string): number {
 
 const HOST = 'files.example.com' satisfies keyof typeof NAMES
 const PORT = 7443
-const MAXIMUM_GROWTH_MB = 0
+const MAXIMUM_GROWTH_MB = 64
 /** A pooled connection or two that were not there before. */
 const MAXIMUM_DESCRIPTORS = 16
 
