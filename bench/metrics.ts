@@ -164,34 +164,37 @@ async function events(setting: Setting, contender: Contender): Promise<Values> {
 const IDLE_CONNECTIONS = 1_000
 
 async function memory(setting: Setting, contender: Contender): Promise<Values> {
-  const resident = () => (contender.resident === null ? 0 : residentBytes(contender.resident))
-  const idle = resident()
+  const idle = await residentWhenQuiet(contender)
   let open = idle
   const whileOpen = async () => {
-    await sleep(700)
-    open = resident()
+    open = await residentWhenQuiet(contender)
   }
-  await run(setting, contender, 'hold', `-n ${IDLE_CONNECTIONS} -t 1.5`, { whileOpen })
+  await run(setting, contender, 'hold', `-n ${IDLE_CONNECTIONS} -t 2.5`, { whileOpen })
   return {
     resident_mb_idle: idle / 1e6,
     resident_kb_per_idle_connection: (open - idle) / 1e3 / IDLE_CONNECTIONS,
   }
 }
 
+/** A second after the last request: a garbage-collected contender has had the time to give back what that left. */
+async function residentWhenQuiet({ resident }: Contender): Promise<number> {
+  await sleep(1_000)
+  return resident === null ? 0 : residentBytes(resident)
+}
+
 const SANDBOXES = 20
 
 /** What the shard grows by, each sandbox having completed a request. */
 async function furtherSandboxes(setting: Setting, contender: Contender): Promise<Values> {
-  const resident = () => (contender.resident === null ? 0 : residentBytes(contender.resident))
   const open: Shell[] = []
   try {
-    const before = resident()
+    const before = await residentWhenQuiet(contender)
     for (let i = 0; i < SANDBOXES; i++) {
       const shell = await contender.openFreshShell()
       open.push(shell)
       await run(setting, contender, 'requests', '-c 1 -t 0', { shell })
     }
-    return { resident_kb_per_further_sandbox: (resident() - before) / 1e3 / SANDBOXES }
+    return { resident_kb_per_further_sandbox: ((await residentWhenQuiet(contender)) - before) / 1e3 / SANDBOXES }
   } finally {
     await Promise.all(open.map(shell => shell.close()))
   }

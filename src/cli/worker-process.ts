@@ -43,7 +43,7 @@ export async function startWorker({ state, ephemeral }: { state: string; ephemer
     {
       cwd: '/',
       detached: true,
-      env: pick(process.env, ['PATH', 'HOME', 'LANG', 'DOCKER_HOST', 'DOCKER_CONFIG']),
+      env: pick(process.env, ['PATH', 'HOME', 'LANG', 'DOCKER_HOST', 'DOCKER_CONFIG', 'NODE_COMPILE_CACHE']),
       stdio: ['ignore', log, log, 'pipe'],
     },
   )

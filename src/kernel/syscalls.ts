@@ -24,6 +24,7 @@ const call = {
   getsockopt: libc.func('int getsockopt(int fd, int level, int name, void *value, void *length)'),
   socketpair: libc.func('int socketpair(int domain, int type, int protocol, _Out_ int *pair)'),
   flock: libc.func('int flock(int fd, int operation)'),
+  malloc_trim: libc.func('int malloc_trim(size_t pad)'),
   prctl: libc.func('int prctl(int option, uint64_t a, uint64_t b, uint64_t c, uint64_t d)'),
   mount: libc.func(
     'int mount(const char *source, const char *target, const char *type, uint64_t flags, const char *data)',
@@ -268,6 +269,11 @@ function header(payload: Buffer, control: Buffer) {
 export function tryLock(fd: number): boolean {
   const LOCK_EX_NB = 6
   return call.flock(fd, LOCK_EX_NB) === 0
+}
+
+/** Gives memory that was freed back to the kernel (malloc_trim(3)). */
+export function trimHeap(): void {
+  call.malloc_trim(0)
 }
 
 /** No core dump and no ptrace by an equal uid: this process holds secrets (prctl(2), PR_SET_DUMPABLE). */

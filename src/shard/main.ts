@@ -11,6 +11,7 @@ import { canonicalName } from '../policy/names.ts'
 import { createGateway, type GatewayEnvironment, type ProxyGateway } from '../proxy/gateway.ts'
 import { createSandboxProxy, type SandboxDescriptors, type SandboxProxy } from '../proxy/sandbox-proxy.ts'
 import { createLeafCache, createLeafKey } from '../tls/terminate.ts'
+import { collectWhenIdle } from './idle.ts'
 import { ATTACH_DESCRIPTORS, type ToShard, type ToWorker } from './protocol.ts'
 import { createSigning } from './signing.ts'
 
@@ -25,6 +26,7 @@ function send(message: ToWorker): void {
 
 function main(): void {
   forbidCoreDump()
+  collectWhenIdle()
   process.on('disconnect', () => process.exit(0))
   // One agent's bytes must never end the proxy of another's: what escapes every handler is reported, and that is all.
   process.on('uncaughtException', error =>
@@ -164,4 +166,5 @@ function hostAddresses(): ReadonlySet<string> {
   return cachedAddresses
 }
 
-main()
+// Without a worker it is only being loaded (warm.ts).
+if (process.send !== undefined) main()

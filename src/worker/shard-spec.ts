@@ -6,6 +6,17 @@ import { execFileSync } from 'node:child_process'
 import { existsSync, readFileSync, realpathSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { CODE_CACHE, type CodeCache, shardCodeCache } from './code-cache.ts'
+
+/**
+ * Node flags of a shard: no signal opens an inspector on the host's loopback, for whom every secret would be in reach;
+ * GC on the shard's own core, for a pause-free p99 (MEASUREMENTS.md §2, §6), and by hand while bodies stream
+ * (src/http1/young-garbage.ts).
+ */
+export const FLAGS = [
+  ...['--disable-sigusr1', '--disable-warning=ExperimentalWarning'],
+  ...['--single-threaded-gc', '--max-semi-space-size=16', '--expose-gc', '--v8-pool-size=1'],
+]
 
 /** Packages that the shard half imports; their own dependencies follow. */
 const PACKAGES = ['koffi', 'dns-packet'] as const
@@ -26,11 +37,18 @@ export type ShardFiles = {
   readonly readOnly: readonly string[]
   /** ELF interpreters: path inside → real file. */
   readonly interpreters: readonly (readonly [inside: string, source: string])[]
+  readonly codeCache: CodeCache | null
 }
 
 /** The argv of one shard. `entry` runs with descriptor 3 as its descriptor channel and an IPC channel. */
-export function shardArgv(files: ShardFiles, uid: number, flags: readonly string[]): readonly string[] {
-  const shown = [...files.readOnly, ...files.interpreters.map(([inside]) => inside)]
+export function shardArgv(files: ShardFiles, uid: number): readonly string[] {
+  const { codeCache } = files
+  const cache = codeCache === null ? [] : [[codeCache.directory, join(CODE_CACHE, codeCache.nameFor(uid))] as const]
+  const shown = [
+    ...files.readOnly,
+    ...files.interpreters.map(([inside]) => inside),
+    ...cache.map(([, inside]) => inside),
+  ]
   return [
     'bwrap',
     '--die-with-parent',
@@ -40,6 +58,7 @@ export function shardArgv(files: ShardFiles, uid: number, flags: readonly string
     ...parents(shown).flatMap(path => ['--perms', '0755', '--dir', path]),
     ...files.readOnly.flatMap(path => ['--ro-bind', path, path]),
     ...files.interpreters.flatMap(([inside, source]) => ['--ro-bind', source, inside]),
+    ...cache.flatMap(([source, inside]) => ['--ro-bind', source, inside]),
     ...RESOLVER_FILES.flatMap(path => ['--ro-bind-try', path, path]),
     '--dev',
     '/dev',
@@ -57,7 +76,7 @@ export function shardArgv(files: ShardFiles, uid: number, flags: readonly string
     '--no-new-privs',
     '--pdeathsig=KILL',
     files.node,
-    ...flags,
+    ...FLAGS,
     files.entry,
   ]
 }
@@ -72,6 +91,7 @@ function parents(paths: readonly string[]): readonly string[] {
 export function shardFiles(): ShardFiles {
   const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js'
   const entry = fileURLToPath(new URL(`../shard/main.${extension}`, import.meta.url))
+  const warm = fileURLToPath(new URL(`../shard/warm.${extension}`, import.meta.url))
   const code = dirname(dirname(entry)) // src, or dist/src
   const manifest = [dirname(code), dirname(dirname(code))].map(d => join(d, 'package.json')).find(existsSync)
   const node = realpathSync(process.execPath)
@@ -90,6 +110,7 @@ export function shardFiles(): ShardFiles {
     entry,
     readOnly: [...readOnly].filter(path => existsSync(path)),
     interpreters: [...new Set(interpreters)].map(path => [path, realpathSync(path)] as const),
+    codeCache: shardCodeCache(node, FLAGS, code, warm),
   }
 }
 

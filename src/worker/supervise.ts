@@ -19,6 +19,7 @@ import type {
   ToShard,
   ToWorker,
 } from '../shard/protocol.ts'
+import { CODE_CACHE } from './code-cache.ts'
 import { type ShardFiles, shardArgv } from './shard-spec.ts'
 
 export type Attachment = {
@@ -89,15 +90,6 @@ const SHARD_IDS = 65_536
 /** A sandbox that waits for a shard which keeps dying is told after so many times. */
 const ATTEMPTS = 4
 
-/**
- * Node flags of a shard: no signal opens an inspector on the host's loopback, for whom every secret would be in reach;
- * GC on the shard's own core, for a pause-free p99 (MEASUREMENTS.md §2, §6).
- */
-const FLAGS = [
-  ...['--disable-sigusr1', '--disable-warning=ExperimentalWarning'],
-  ...['--single-threaded-gc', '--max-semi-space-size=16'],
-]
-
 export function superviseShards(options: SupervisorOptions): Supervisor {
   const { log } = options
   const shards: Shard[] = []
@@ -107,10 +99,10 @@ export function superviseShards(options: SupervisorOptions): Supervisor {
 
   function start(shard: Shard): void {
     const [ours, theirs] = descriptorChannel()
-    const [program = '', ...args] = shardArgv(options.files, options.uid + (shard.index % SHARD_IDS), FLAGS)
+    const [program = '', ...args] = shardArgv(options.files, options.uid + (shard.index % SHARD_IDS))
     const child = spawn(program, args, {
       stdio: ['ignore', 'pipe', 'pipe', theirs, 'ipc'],
-      env: { PATH: TOOL_PATH, UV_THREADPOOL_SIZE: '16' },
+      env: { PATH: TOOL_PATH, UV_THREADPOOL_SIZE: '16', NODE_COMPILE_CACHE: CODE_CACHE },
       serialization: 'json',
     })
     closeDescriptor(theirs)
