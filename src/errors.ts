@@ -153,8 +153,8 @@ const CATALOGUE = {
     status: 400,
     fault: 'agent',
     title: 'the model could not be read',
-    why: d => `The route decides by model and the body does not say one: ${d.reason}.`,
-    fix: () => 'Send an uncompressed JSON object with one "model" member.',
+    why: d => `The route decides by model and the request does not say one: ${d.reason}.`,
+    fix: () => 'Send one JSON object with one "model", uncompressed; what has none needs a rule without models.',
   },
   CLRK_BODY_TOO_LARGE: {
     status: 413,

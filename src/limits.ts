@@ -21,8 +21,9 @@ export const LIMITS = {
   chunkLineBytes: 1_024,
   /** Bytes of chunk extensions in one body. */
   chunkExtensionBytes: 16_384,
-  /** A body that is read before a route can be chosen by model. */
+  /** A body that is read before a route can be chosen by model, with its framing; and all that wait in one sandbox. */
   modelBodyBytes: 33_554_432,
+  modelBodyBytesPerSandbox: 67_108_864,
   /** An agent's keep-alive connection without a request. */
   agentIdleMs: 300_000,
   /** Open HTTP/2 streams of one connection, and of all connections of one sandbox. */

@@ -139,7 +139,8 @@ function withoutParameters(target: string, id: ProviderId): { kept: string; remo
   return { kept: kept === '' ? target.slice(0, at) : `${target.slice(0, at)}?${kept}`, removed }
 }
 
-function parameterName(part: string): string {
+/** The name of one parameter of a query, as a lenient server might read it: decoded, lower case. */
+export function parameterName(part: string): string {
   const raw = part.replace(/[&;]$/, '').split('=', 1)[0] ?? ''
   try {
     return decodeURIComponent(raw.replace(/\+/g, ' ')).trim().toLowerCase()

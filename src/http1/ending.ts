@@ -13,6 +13,7 @@ import { ownUpstream } from './upstream-leg.ts'
 export function fail(session: Session, fault: ClrkFault): void {
   ended(session, fault, false)
   release(session, false)
+  forget(session)
   if (session.response.started) {
     destroy(session)
     return
@@ -50,6 +51,7 @@ export function broken(session: Session, error: unknown): void {
 
 export function answer(session: Session, given: Answer): void {
   const { head, requestBody } = session
+  forget(session)
   // Who asked for another protocol may have gone on in it already.
   let closes = given.close || head === null || !head.keepAlive || head.upgrade !== null || session.ended
   if (requestBody.problem === null) {
@@ -85,11 +87,29 @@ export function destroy(session: Session): void {
   session.agent.destroy()
 }
 
+/** The deadline has passed. */
+export function expired(session: Session): void {
+  const { phase, options, forward, response } = session
+  if (phase === 'linger' || phase === 'closed') {
+    destroy(session)
+  } else if (phase === 'read') {
+    fail(session, { code: 'CLRK_HTTP_MALFORMED', details: { reason: 'its body did not end in time' } })
+  } else if (phase !== 'head') {
+    const milliseconds = response.started ? options.streamIdleMs : (forward?.firstByteMs ?? 0)
+    fail(session, { code: 'CLRK_UPSTREAM_TIMEOUT', details: { name: nameOf(session), milliseconds } })
+  } else if (session.reader.pending() > 0) {
+    refuse(session, { code: 'CLRK_HTTP_MALFORMED', details: { reason: 'its head did not end in time' } })
+  } else {
+    close(session)
+  }
+}
+
 /** The agent has gone: so does everything that was done for it. */
 export function abort(session: Session): void {
   if (session.phase === 'closed') return
   ended(session, null, true)
   release(session, false)
+  forget(session)
   destroy(session)
 }
 
@@ -102,6 +122,12 @@ export function ended(session: Session, fault: ClrkFault | null, aborted: boolea
     fault,
     aborted,
   })
+}
+
+/** What was kept of the request's body is not kept any longer. */
+export function forget(session: Session): void {
+  session.kept?.reader.release()
+  session.kept = null
 }
 
 export function release(session: Session, reusable: boolean): void {

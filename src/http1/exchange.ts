@@ -14,9 +14,10 @@ import {
   answer,
   broken,
   close,
-  destroy,
   ended,
+  expired,
   fail,
+  forget,
   giveBack,
   nameOf,
   refuse,
@@ -24,12 +25,12 @@ import {
   release,
   spoilt,
 } from './ending.ts'
-import { dashed } from './grammar.ts'
 import type { RequestHead } from './head.ts'
 import type { Decision, Forward, Http1Hooks, UpstreamLease } from './hooks.ts'
 import { sawRequestHead } from './observe.ts'
+import { readBody, readMore, sendKept, sendMore, withoutExpect } from './read-body.ts'
 import { awaitResponse, endResponse, relayResponse } from './response.ts'
-import { rewriteRequestHead } from './rewrite.ts'
+import { refusedTrailers, rewriteRequestHead } from './rewrite.ts'
 import { createSession, EMPTY, type Http1Options, type Session, steer } from './session.ts'
 import { agentLeftTunnel, endTunnelUp, openTunnel, tunnelDown, tunnelUp, upstreamLeftTunnel } from './tunnel.ts'
 import { ownUpstream } from './upstream-leg.ts'
@@ -51,12 +52,19 @@ export function serveHttp1(agent: Duplex, hooks: Http1Hooks, options: Partial<Ht
     { ...DEFAULTS, ...options },
     {
       upstreamData: chunk => upstreamData(session, chunk),
-      upstreamDrained: () => steer(session),
+      upstreamDrained: () => {
+        if (session.kept !== null) {
+          sendMore(session)
+          awaitNext(session)
+        }
+        steer(session)
+      },
       upstreamClosed: inOrder => upstreamClosed(session, inOrder),
       delivered: () => finish(session),
       emptied: () => void (agent.writableNeedDrain || agentDrained(session)),
       spoilt: () => spoilt(session),
       next: () => nextRequest(session),
+      read: () => decideKept(session),
       late: () => expired(session),
     },
   )
@@ -76,6 +84,10 @@ function agentData(session: Session, chunk: Buffer): void {
   tookBytes(chunk.length)
   if (session.phase === 'linger' || session.phase === 'closed') return
   if (session.phase === 'tunnel') return tunnelUp(session, chunk)
+  if (session.phase === 'read') {
+    readMore(session, chunk)
+    return steer(session)
+  }
   if (session.phase === 'forward' && !session.requestBody.done && session.rest.length === 0) {
     sendBody(session, chunk)
     return
@@ -166,13 +178,24 @@ function decided(session: Session, decision: Decision): void {
     answer(session, decision)
     return
   }
+  if (decision.kind === 'read-body') return readBody(session, decision.reader)
+  const { kept } = session
   session.forward = decision
   session.watch.observer = decision.observer
   sawRequestHead(session.watch, head, decision.set)
-  session.outgoing = rewriteRequestHead(head, decision, decision.upgrade)
+  session.outgoing = rewriteRequestHead(head, kept === null ? decision : withoutExpect(decision), decision.upgrade)
   awaitResponse(session.response, head, decision.guard, decision.upgrade)
-  if (head.framing.kind === 'chunked') startBody(session.requestBody, head.framing, refusedTrailers(decision))
+  if (head.framing.kind === 'chunked' && kept === null)
+    startBody(session.requestBody, head.framing, refusedTrailers(decision))
   acquire(session, decision, false)
+}
+
+function decideKept(session: Session): void {
+  try {
+    if (session.kept !== null) decided(session, session.kept.reader.end())
+  } catch (error) {
+    broken(session, error)
+  }
 }
 
 function acquire(session: Session, forward: Forward, fresh: boolean): void {
@@ -191,6 +214,11 @@ function open(session: Session, lease: UpstreamLease): void {
   ownUpstream(lease.socket, session.events)
   if (lease.socket.destroyed) {
     upstreamClosed(session, false)
+    return
+  }
+  if (session.kept !== null) {
+    if (sendKept(session, lease)) steer(session)
+    else refuseBody(session)
     return
   }
   const { rest } = session
@@ -228,14 +256,15 @@ function upstreamData(session: Session, chunk: Buffer): void {
 }
 
 function upstreamClosed(session: Session, inOrder: boolean): void {
-  const { lease, forward, response, requestBody } = session
+  const { lease, forward, response, requestBody, kept } = session
   if (lease === null || forward === null) return
   if (session.phase === 'tunnel') return upstreamLeftTunnel(session, inOrder)
   const progress = endResponse(response, inOrder)
   if (progress === 'done') finish(session)
   if (progress !== 'bad') return
   // RFC 9110 §9.2.2: what may have been acted on is not sent twice, unless acting twice is the same as once.
-  const replayable = !session.bodySent && (!requestBody.done || IDEMPOTENT.test(session.head?.method ?? ''))
+  const unsent = !requestBody.done || kept !== null
+  const replayable = !session.bodySent && (unsent || IDEMPOTENT.test(session.head?.method ?? ''))
   if (replayable && !response.heard && !lease.fresh && !session.retried) {
     release(session, false)
     session.retried = true
@@ -247,9 +276,10 @@ function upstreamClosed(session: Session, inOrder: boolean): void {
 }
 
 function finish(session: Session): void {
-  const { response } = session
+  const { response, requestBody, kept } = session
   ended(session, null, false)
-  release(session, response.reusable && session.requestBody.done)
+  forget(session)
+  release(session, response.reusable && requestBody.done && kept === null)
   if (response.closes || (session.ended && session.rest.length === 0)) close(session)
   else nextRequest(session)
 }
@@ -261,28 +291,9 @@ function nextRequest(session: Session): void {
   consume(session)
 }
 
-function expired(session: Session): void {
-  const { phase, options, forward, response } = session
-  if (phase === 'linger' || phase === 'closed') {
-    destroy(session)
-  } else if (phase !== 'head') {
-    const milliseconds = response.started ? options.streamIdleMs : (forward?.firstByteMs ?? 0)
-    fail(session, { code: 'CLRK_UPSTREAM_TIMEOUT', details: { name: nameOf(session), milliseconds } })
-  } else if (session.reader.pending() > 0) {
-    refuse(session, { code: 'CLRK_HTTP_MALFORMED', details: { reason: 'its head did not end in time' } })
-  } else {
-    close(session)
-  }
-}
-
 function awaitNext(session: Session): void {
   const { options, forward, response } = session
   session.deadline.set(response.started || forward === null ? options.streamIdleMs : forward.firstByteMs)
-}
-
-/** What the policy takes out of or sets on the head is not smuggled in as a trailer (T30). */
-function refusedTrailers({ remove, set }: Forward): (lowerName: string) => boolean {
-  return lowerName => remove(lowerName) || set.some(([name]) => dashed(name.toLowerCase()) === dashed(lowerName))
 }
 
 function ignore(): void {}

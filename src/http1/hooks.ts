@@ -14,7 +14,22 @@ export type Http1Hooks = {
   readonly report: (error: unknown) => void
 }
 
-export type Decision = Forward | Answer
+export type Decision = Forward | Answer | ReadBody<Forward>
+
+/** What becomes of the request depends on its body: it is kept until it is whole, and goes on as it came. */
+export type ReadBody<F> = { readonly kind: 'read-body'; readonly reader: BodyReader<F> }
+
+/** Reads one body for a decision. */
+export type BodyReader<F> = {
+  /** Asked before `bytes` more are kept. An answer: they are not, and it is the answer to the request. */
+  readonly room: (bytes: number) => Answer | null
+  /** The payload, without framing, in order. */
+  readonly payload: (chunk: Buffer, from: number, to: number) => void
+  /** The body is whole. */
+  readonly end: () => F | Answer
+  /** What was kept has gone out, or has been thrown away. May be called again. */
+  readonly release: () => void
+}
 
 export type Forward = RequestChanges & {
   readonly kind: 'forward'

@@ -43,6 +43,11 @@ export function rewriteRequestHead(
   return `${head.method} ${target} HTTP/1.1\r\n${kept}${tail}\r\n`
 }
 
+/** What the policy takes out of or sets on the head is not smuggled in as a trailer (T30). */
+export function refusedTrailers({ remove, set }: RequestChanges): (lowerName: string) => boolean {
+  return lowerName => remove(lowerName) || set.some(([name]) => dashed(name.toLowerCase()) === dashed(lowerName))
+}
+
 type SetLines = { readonly twins: readonly string[]; readonly lines: string }
 
 /** What is set as text, and the dashed names that it replaces; remembered with the list, which nobody changes. */

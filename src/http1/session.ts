@@ -8,6 +8,7 @@ import type { RequestHead } from './head.ts'
 import type { HeadReader } from './head-reader.ts'
 import { createRequestReader } from './head-reader.ts'
 import type { Forward, Http1Hooks, UpstreamLease } from './hooks.ts'
+import type { KeptBody } from './kept-body.ts'
 import type { Watch } from './observe.ts'
 import { sawRequestBody } from './observe.ts'
 import type { Response, ResponseEvents } from './response.ts'
@@ -30,6 +31,8 @@ export type SessionEvents = LegOwner &
   ResponseEvents & {
     /** The exchange is over: the next request, please. */
     readonly next: () => void
+    /** The body that was kept for its decision is whole. */
+    readonly read: () => void
     /** The deadline has passed. */
     readonly late: () => void
   }
@@ -46,11 +49,12 @@ export type Session = {
   readonly sees: PayloadSink
   readonly response: Response
   /**
-   * `head`: between requests. `decide`: a request waits for its decision or its upstream. `forward`: an exchange is
+   * `head`: between requests. `decide`: a request waits for its decision or its upstream. `read`: its body is kept until
+   * it is whole, for the decision. `forward`: an exchange is
    * open. `tunnel`: it was upgraded, bytes pass as they are. `linger`: our side has ended, what still comes is thrown
    * away. `closed`.
    */
-  phase: 'head' | 'decide' | 'forward' | 'tunnel' | 'linger' | 'closed'
+  phase: 'head' | 'decide' | 'read' | 'forward' | 'tunnel' | 'linger' | 'closed'
   /** Bytes of the agent that are not consumed yet; while there are any outside `head` it is paused. */
   rest: Buffer
   paused: boolean
@@ -62,6 +66,8 @@ export type Session = {
   head: RequestHead | null
   forward: Forward | null
   outgoing: string
+  /** The body that was read before the decision, until it has gone out. */
+  kept: KeptBody<Forward> | null
   lease: UpstreamLease | null
   /** A byte of the request body was taken: it cannot be sent again. */
   bodySent: boolean
@@ -89,6 +95,7 @@ export function createSession(agent: Duplex, hooks: Http1Hooks, options: Http1Op
     head: null,
     forward: null,
     outgoing: '',
+    kept: null,
     lease: null,
     bodySent: false,
     retried: false,

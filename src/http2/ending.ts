@@ -5,7 +5,7 @@ import { isClrkError } from '../errors.ts'
 import type { Answer } from '../http1/hooks.ts'
 import { sawEnd } from '../http1/observe.ts'
 import type { LegFailure } from './hooks.ts'
-import { type Exchange, nameOf, resetStream, respond } from './stream.ts'
+import { type Exchange, forget, nameOf, resetStream, respond } from './stream.ts'
 
 /** Runs `action` for an exchange that is not over; what it throws ends this exchange and nothing else. */
 export function attempt(exchange: Exchange, action: () => void): void {
@@ -73,6 +73,9 @@ export function agentClosed(exchange: Exchange): void {
 export function expired(exchange: Exchange): void {
   const { phase, stream, started, streamIdleMs, forward } = exchange
   if (phase === 'over') return resetStream(stream, constants.NGHTTP2_CANCEL)
+  if (phase === 'read') {
+    return fail(exchange, { code: 'CLRK_HTTP_MALFORMED', details: { reason: 'its body did not end in time' } })
+  }
   const milliseconds = started ? streamIdleMs : (forward?.firstByteMs ?? 0)
   fail(exchange, { code: 'CLRK_UPSTREAM_TIMEOUT', details: { name: nameOf(exchange), milliseconds } }, true)
 }
@@ -80,6 +83,7 @@ export function expired(exchange: Exchange): void {
 export function ended(exchange: Exchange, fault: ClrkFault | null, aborted: boolean): void {
   const { watch, bytesUp, bytesDown, guarded } = exchange
   guarded?.destroy()
+  forget(exchange)
   if (watch.observer !== null) sawEnd(watch, { bytesUp, bytesDown, fault, aborted })
 }
 
@@ -89,6 +93,7 @@ function reset(exchange: Exchange, code: number): void {
 }
 
 function settle(exchange: Exchange): void {
+  forget(exchange)
   exchange.phase = 'over'
   exchange.settled = true
   exchange.deadline.clear()

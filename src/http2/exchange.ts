@@ -9,13 +9,16 @@ import type { ServerHttp2Stream } from 'node:http2'
 import { isClrkError } from '../errors.ts'
 import { createDeadline } from '../http1/deadline.ts'
 import { dashed } from '../http1/grammar.ts'
+import { sealKept } from '../http1/kept-body.ts'
 import { sawRequestBody, sawRequestHead } from '../http1/observe.ts'
+import { withoutExpect } from '../http1/read-body.ts'
 import { rewriteRequestHead } from '../http1/rewrite.ts'
 import { agentClosed, answer, attempt, broken, expired, fail, legFailed } from './ending.ts'
 import { allowedTrailers, requestHeadOf } from './head.ts'
 import type { Http2Decision, Http2Forward, Http2Hooks, LegEvents, Upstream } from './hooks.ts'
 import { openHttp1Leg } from './http1-leg.ts'
 import { openHttp2Leg } from './http2-leg.ts'
+import { readBody, readMore, sendKept } from './read-body.ts'
 import { relayData, relayEnd, relayHead, relayInterim, sendTrailers } from './response.ts'
 import { awaitNext, type Exchange, noteCut } from './stream.ts'
 
@@ -42,6 +45,7 @@ export function serveStream(
     head: null,
     forward: null,
     leg: null,
+    kept: null,
     guarded: null,
     requestDone: bodyless,
     requestTrailers: [],
@@ -108,10 +112,15 @@ function decided(exchange: Exchange, decision: Http2Decision): void {
   const { head } = exchange
   if (head === null) return
   if (decision.kind === 'answer') return answer(exchange, decision)
+  if (decision.kind === 'read-body') {
+    readBody(exchange, decision.reader)
+    return exchange.requestDone ? endRequest(exchange) : listen(exchange)
+  }
   exchange.forward = decision
   exchange.watch.observer = decision.observer
   sawRequestHead(exchange.watch, head, decision.set)
-  acquire(exchange, decision, rewriteRequestHead(head, decision), false)
+  const changes = exchange.kept === null ? decision : withoutExpect(decision)
+  acquire(exchange, decision, rewriteRequestHead(head, changes), false)
 }
 
 function acquire(exchange: Exchange, forward: Http2Forward, outgoing: string, fresh: boolean): void {
@@ -127,7 +136,7 @@ function acquire(exchange: Exchange, forward: Http2Forward, outgoing: string, fr
 function open(exchange: Exchange, upstream: Upstream, outgoing: string): void {
   const { head, forward, stream, requestDone } = exchange
   if (head === null || forward === null) return giveBack(upstream)
-  const bodyless = requestDone && exchange.requestTrailers.length === 0
+  const bodyless = requestDone && exchange.requestTrailers.length === 0 && (exchange.kept?.bytes ?? 0) === 0
   const again = () => {
     exchange.retried = true
     if (exchange.reads) stream.pause()
@@ -138,7 +147,7 @@ function open(exchange: Exchange, upstream: Upstream, outgoing: string): void {
     head: (received, ended) => attempt(exchange, () => relayHead(exchange, received, ended)),
     data: (chunk, from, to) => relayData(exchange, chunk, from, to),
     end: trailers => attempt(exchange, () => relayEnd(exchange, trailers)),
-    drained: () => stream.resume(),
+    drained: () => (exchange.kept === null ? stream.resume() : endRequest(exchange)),
     failed: failure => attempt(exchange, () => legFailed(exchange, failure, again)),
   }
   try {
@@ -152,6 +161,11 @@ function open(exchange: Exchange, upstream: Upstream, outgoing: string): void {
   }
   exchange.phase = 'forward'
   if (requestDone) return endRequest(exchange)
+  listen(exchange)
+}
+
+function listen(exchange: Exchange): void {
+  const { stream } = exchange
   if (exchange.reads) return void stream.resume()
   exchange.reads = true
   stream.on('data', (chunk: Buffer) => agentData(exchange, chunk))
@@ -159,6 +173,7 @@ function open(exchange: Exchange, upstream: Upstream, outgoing: string): void {
 
 function agentData(exchange: Exchange, chunk: Buffer): void {
   const { leg, stream, watch } = exchange
+  if (exchange.phase === 'read') return readMore(exchange, chunk)
   if (leg === null) return
   exchange.bytesUp += chunk.length
   sawRequestBody(watch, chunk, 0, chunk.length)
@@ -167,8 +182,15 @@ function agentData(exchange: Exchange, chunk: Buffer): void {
 }
 
 function endRequest(exchange: Exchange): void {
-  const { leg, forward, requestTrailers } = exchange
-  if (leg === null || forward === null) return
+  const { leg, forward, requestTrailers, kept } = exchange
+  if (exchange.phase === 'read' && kept !== null) {
+    exchange.phase = 'decide'
+    exchange.deadline.set(Infinity)
+    sealKept(kept)
+    return attempt(exchange, () => decided(exchange, kept.reader.end()))
+  }
+  if (leg === null || forward === null || !sendKept(exchange, leg)) return
+  awaitNext(exchange)
   if (requestTrailers.length === 0) return leg.end(requestTrailers)
   const { remove, set } = forward
   const taken = (name: string) => remove(name) || set.some(([own]) => dashed(own.toLowerCase()) === name)

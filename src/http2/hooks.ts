@@ -2,7 +2,7 @@
 import type { ClientHttp2Session } from 'node:http2'
 import type { ClrkFault } from '../errors.ts'
 import type { RequestHead, ResponseHead } from '../http1/head.ts'
-import type { Answer, Forward, UpstreamLease } from '../http1/hooks.ts'
+import type { Answer, Forward, ReadBody, UpstreamLease } from '../http1/hooks.ts'
 
 export type Http2Hooks = {
   /**
@@ -25,7 +25,7 @@ export type Http2Hooks = {
   readonly control: () => boolean
 }
 
-export type Http2Decision = Http2Forward | Answer
+export type Http2Decision = Http2Forward | Answer | ReadBody<Http2Forward>
 
 export type Http2Forward = Omit<Forward, 'acquire' | 'upgrade'> & {
   /** Something to send the request on. `fresh`: because what was given first refused it. May reject with a ClrkError. */

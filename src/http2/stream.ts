@@ -3,6 +3,7 @@ import type { Http2Stream, ServerHttp2Stream } from 'node:http2'
 import type { Deadline } from '../http1/deadline.ts'
 import type { RequestHead } from '../http1/head.ts'
 import type { GuardedBody } from '../http1/hooks.ts'
+import type { KeptBody } from '../http1/kept-body.ts'
 import type { Watch } from '../http1/observe.ts'
 import type { Http2Forward, Http2Hooks, Leg, Trailers } from './hooks.ts'
 
@@ -13,13 +14,18 @@ export type Exchange = {
   readonly streamIdleMs: number
   readonly watch: Watch
   readonly deadline: Deadline
-  /** `decide`: waits for its decision or its upstream. `forward`: it has a leg. `over`: nothing more is done for it. */
-  phase: 'decide' | 'forward' | 'over'
+  /**
+   * `decide`: waits for its decision or its upstream. `read`: its body is kept until it is whole, for the decision.
+   * `forward`: it has a leg. `over`: nothing more is done for it.
+   */
+  phase: 'decide' | 'read' | 'forward' | 'over'
   /** It came to an end of its own, with an answer or without: whatever the agent does now, it cancels nothing. */
   settled: boolean
   head: RequestHead | null
   forward: Http2Forward | null
   leg: Leg | null
+  /** The body that was read before the decision, until it has gone out. */
+  kept: KeptBody<Http2Forward> | null
   /** The body on its way through the guard, or null. */
   guarded: GuardedBody | null
   /** All of the request has come. */
@@ -41,6 +47,12 @@ export type Exchange = {
 /** Something moved: the wait begins anew. */
 export function awaitNext({ deadline, started, forward, streamIdleMs }: Exchange): void {
   deadline.set(started || forward === null ? streamIdleMs : forward.firstByteMs)
+}
+
+/** What was kept of the request's body is not kept any longer. */
+export function forget(exchange: Exchange): void {
+  exchange.kept?.reader.release()
+  exchange.kept = null
 }
 
 /** The origin's name, for details of a fault. */

@@ -1,5 +1,6 @@
 /** May this request be sent, with which credential, and what of the agent's is removed first? Asked for every request. */
 import type { ClrkFault, ErrorCode, ErrorDetails } from '../errors.ts'
+import type { SaidModel } from '../providers/body-model.ts'
 import { providerById, providerOfHost } from '../providers/registry.ts'
 import { matchesGlob } from '../resources/glob.ts'
 import { parseAuthority } from './authority.ts'
@@ -19,7 +20,7 @@ export type RequestFacts = {
   /** Origin-form target: path and query. */
   readonly path: string
   /** What the body says; null where it was not read. A model in the path goes before it. */
-  readonly model: string | null
+  readonly model: SaidModel | null
 }
 
 export type RequestDecision =
@@ -32,7 +33,7 @@ export type RequestDecision =
       /** Under `enforcement: audit`, what it would have been refused with. */
       readonly wouldDeny: ClrkFault | null
     }
-  /** `rule` names models: read the body, and ask again with its model. */
+  /** `rule` names models: read the body, and ask again with what it says. Never where `model` is given. */
   | { readonly verdict: 'read-body'; readonly rule: ProviderRule }
   | { readonly verdict: 'deny'; readonly fault: ClrkFault }
 
@@ -62,11 +63,17 @@ export function decideRequest(policy: Policy, request: RequestFacts): RequestDec
   const ambiguous = rules.some(rule => rule.endpoints.length + rule.models.length > 0) ? pathProblem(path) : null
   if (ambiguous !== null) return deny(faultOf(policy, 'CLRK_HTTP_MALFORMED', { reason: ambiguous }))
   const matching = rules.filter(({ endpoints }) => endpoints.length === 0 || endpoints.some(e => matchesGlob(e, path)))
+  const api = providerById(provider)
   let unnamed: string | null = null
+  let unreadable: string | null = null
   for (const rule of matching) {
     if (rule.models.length > 0) {
-      const model = providerById(rule.provider).modelOfPath(path) ?? request.model
+      const model = api.modelOfPath(path) ?? (api.modelInBody(path) ? request.model : IN_NO_BODY)
       if (model === null) return { verdict: 'read-body', rule }
+      if (typeof model !== 'string') {
+        unreadable ??= model.unreadable
+        continue
+      }
       if (!rule.models.some(glob => matchesGlob(glob, model))) {
         unnamed ??= model
         continue
@@ -78,9 +85,11 @@ export function decideRequest(policy: Policy, request: RequestFacts): RequestDec
   if (policy.defaultPolicy === 'allow-all') return plain
   const details = { name, provider, path: path.slice(0, 256) }
   const denial =
-    unnamed === null
-      ? faultOf(policy, 'CLRK_ENDPOINT_NOT_ALLOWED', details)
-      : faultOf(policy, 'CLRK_MODEL_NOT_ALLOWED', { ...details, model: unnamed.slice(0, 256) })
+    unreadable !== null
+      ? faultOf(policy, 'CLRK_MODEL_UNREADABLE', { ...details, reason: unreadable })
+      : unnamed !== null
+        ? faultOf(policy, 'CLRK_MODEL_NOT_ALLOWED', { ...details, model: unnamed.slice(0, 256) })
+        : faultOf(policy, 'CLRK_ENDPOINT_NOT_ALLOWED', details)
   return policy.enforcement === 'audit' ? { ...plain, wouldDeny: denial } : deny(denial)
 }
 
@@ -100,6 +109,9 @@ function requestRefusal(policy: Policy, { name, port, method, authority, path }:
   const originForm = path.startsWith('/') || (path === '*' && method === 'OPTIONS')
   return originForm ? null : faultOf(policy, 'CLRK_HTTP_MALFORMED', { reason: 'the target is not a path' })
 }
+
+/** For operations of an API that names models in its paths. */
+const IN_NO_BODY: SaidModel = { unreadable: 'this API names models in the path, and this path names none' }
 
 /** They echo a credential (T39) or open a tunnel (T35). */
 const NEVER_FORWARDED: ReadonlySet<string> = new Set(['TRACE', 'TRACK', 'CONNECT'])

@@ -22,6 +22,7 @@ export const anthropic: Provider = {
   environment: ['ANTHROPIC_API_KEY', 'ANTHROPIC_AUTH_TOKEN', 'CLAUDE_CODE_OAUTH_TOKEN'],
   operation: path => (path === '/v1/messages' ? 'chat' : path === '/v1/complete' ? 'text_completion' : null),
   modelOfPath: () => null,
+  modelInBody: () => true,
   usageOfBody: body => anthropicUsage(parseJson(body)),
   // message_start says the input, each message_delta the output so far.
   usageOfEvents: events => mergeUsage(events.map(event => anthropicUsage(parseJson(event)))),

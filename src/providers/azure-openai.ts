@@ -13,6 +13,7 @@ export const azureOpenai: Provider = {
   environment: ['AZURE_OPENAI_API_KEY', 'AZURE_OPENAI_KEY', 'AZURE_OPENAI_AD_TOKEN', 'AZURE_API_KEY'],
   operation: path => openaiOperation(/^\/openai\/(?:deployments\/[^/]+|v1)(\/.+)$/.exec(path)?.[1] ?? ''),
   modelOfPath: path => decodeSegment(/\/deployments\/([^/]+)/.exec(path)?.[1]),
+  modelInBody: path => !path.includes('/deployments/'),
   usageOfBody: openai.usageOfBody,
   usageOfEvents: openai.usageOfEvents,
 }

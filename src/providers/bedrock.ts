@@ -71,6 +71,7 @@ export const bedrock: Provider = {
   environment: ['AWS_ACCESS_KEY_ID', 'AWS_SECRET_ACCESS_KEY', 'AWS_SESSION_TOKEN', 'AWS_BEARER_TOKEN_BEDROCK'],
   operation: path => (/^\/model\/[^/]+\/converse(?:-stream)?$/.test(path) ? 'chat' : null),
   modelOfPath: path => decodeSegment(/^\/model\/([^/]+)/.exec(path)?.[1]),
+  modelInBody: () => false, // other operations name it otherwise (`modelId`)
   usageOfBody: body => usageOf(parseJson(body)),
   usageOfEvents: () => null,
 }

@@ -18,6 +18,7 @@ export const custom: Provider = {
   environment: [],
   operation: () => null,
   modelOfPath: () => null,
+  modelInBody: () => true,
   // Most such servers speak OpenAI's shape, the rest shows no usage.
   usageOfBody: openai.usageOfBody,
   usageOfEvents: openai.usageOfEvents,

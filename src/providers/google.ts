@@ -20,12 +20,15 @@ function chunkUsage(chunk: unknown): Usage | null {
 }
 
 function operation(path: string): string | null {
-  const compatible = /^\/v\d[^/]*\/openai(\/.*)$/.exec(path)
+  const compatible = COMPATIBLE.exec(path)
   if (compatible?.[1] !== undefined) return openaiOperation(compatible[1])
   if (/:(?:streamG|g)enerateContent$/.test(path)) return 'chat'
   if (/:(?:embedContent|batchEmbedContents)$/.test(path)) return 'embeddings'
   return null
 }
+
+/** OpenAI's API, at another place. */
+const COMPATIBLE = /^\/v\d[^/]*\/openai(\/.*)$/
 
 export const google: Provider = {
   id: 'google',
@@ -37,6 +40,7 @@ export const google: Provider = {
   environment: ['GEMINI_API_KEY', 'GOOGLE_API_KEY', 'GOOGLE_GENERATIVE_AI_API_KEY', 'GOOGLE_GENAI_API_KEY'],
   operation,
   modelOfPath: path => decodeSegment(/\/models\/([^/:]+)/.exec(path)?.[1]),
+  modelInBody: path => COMPATIBLE.test(path),
   usageOfBody: body => usageOf(parseJson(body)),
   usageOfEvents: events => mergeUsage(events.map(event => usageOf(parseJson(event)))),
 }

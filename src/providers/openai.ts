@@ -44,6 +44,7 @@ export const openai: Provider = {
   environment: ['OPENAI_API_KEY', 'OPENAI_ADMIN_KEY', 'CODEX_API_KEY'],
   operation: path => (path.startsWith('/v1/') ? openaiOperation(path.slice(3)) : null),
   modelOfPath: () => null,
+  modelInBody: () => true,
   usageOfBody: body => openaiUsage(parseJson(body)),
   usageOfEvents: events => mergeUsage(events.map(event => openaiUsage(parseJson(event)))),
 }

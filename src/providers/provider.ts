@@ -25,8 +25,10 @@ export type Provider = {
   readonly environment: readonly string[]
   /** `gen_ai.operation.name` for a path without its query, or null. */
   readonly operation: (path: string) => string | null
-  /** The model that a path without its query names (decoded), or null: then the body says it. Never throws. */
+  /** The model that a path without its query names (decoded), or null. Never throws. */
   readonly modelOfPath: (path: string) => string | null
+  /** Where the path names none: does the API read it from `model` of a JSON body? */
+  readonly modelInBody: (path: string) => boolean
   /** Usage from a complete JSON body, or from the data of SSE events in order. Never throws; null where there is none. */
   readonly usageOfBody: (body: string) => Usage | null
   readonly usageOfEvents: (events: readonly string[]) => Usage | null

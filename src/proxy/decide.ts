@@ -3,13 +3,14 @@ import { type Injection, isForeignCredential, partSubprotocols } from '../creden
 import { createResponseGuard } from '../credentials/response-guard.ts'
 import { type ClrkFault, clrkError } from '../errors.ts'
 import { fieldValue, type RequestHead } from '../http1/head.ts'
-import type { Answer, Forward, ResponseGuard } from '../http1/hooks.ts'
+import type { Answer, Forward, ReadBody, ResponseGuard } from '../http1/hooks.ts'
 import { readUpgrade } from '../http1/websocket.ts'
 import type { ProviderRule } from '../policy/policy.ts'
 import type { Authority, SandboxContext } from './context.ts'
 import { problemAnswer } from './deny.ts'
 import { observeExchange } from './observe.ts'
-import { planOf } from './plan.ts'
+import { type Plan, planOf, planWithModel } from './plan.ts'
+import { modelProblem, readModel } from './request-model.ts'
 
 /** Everything about a request that the policy says; `acquire` is how its protocol reaches the origin. */
 export type Decided<A> = Omit<Forward, 'acquire'> & { readonly acquire: A }
@@ -20,26 +21,40 @@ export function decide<A>(
   authority: Authority,
   head: RequestHead,
   acquire: A,
+): Answer | Decided<A> | ReadBody<Decided<A>> {
+  context.counters.requests += 1
+  const plan = planOfHead(context, authority, head)
+  if (plan.decision.verdict !== 'read-body') return carryOut(context, authority, head, acquire, plan)
+  return readModel(
+    context,
+    head,
+    fault => deny(context, authority, head, fault, null),
+    model => carryOut(context, authority, head, acquire, planWithModel(context, authority, head, model)),
+  )
+}
+
+/** The plan for `head`; `read-body` only where its body may say the model. */
+function planOfHead(context: SandboxContext, authority: Authority, head: RequestHead): Plan {
+  const plan = planOf(context, authority, head)
+  const unreadable = plan.decision.verdict === 'read-body' ? modelProblem(head) : null
+  return unreadable === null ? plan : planWithModel(context, authority, head, { unreadable })
+}
+
+function carryOut<A>(
+  context: SandboxContext,
+  authority: Authority,
+  head: RequestHead,
+  acquire: A,
+  { decision, injection, changes }: Plan,
 ): Answer | Decided<A> {
   const { gateway, counters } = context
   const { name, port } = authority
   const policy = gateway.policy()
-  counters.requests += 1
-  const { decision, injection, changes } = planOf(context, authority, head)
   if (policy.fault !== null) return deny(context, authority, head, policy.fault, null)
   if (decision.verdict === 'deny') return deny(context, authority, head, decision.fault, null)
-  if (decision.verdict === 'read-body') {
-    const reason = 'routes by model are not supported by this version'
-    return deny(
-      context,
-      authority,
-      head,
-      { code: 'CLRK_POLICY_BROKEN', details: { gateway: policy.gateway, reason } },
-      null,
-    )
-  }
   const upgrade = readUpgrade(head)
   if (upgrade !== null && 'code' in upgrade) return deny(context, authority, head, upgrade, null)
+  if (decision.verdict === 'read-body') throw clrkError('CLRK_INTERNAL', { reason: 'a body was read for nothing' })
   if (decision.wouldDeny !== null) {
     context.audit({ action: 'would-deny', protocol: 'http', name, address: null, port, fault: decision.wouldDeny })
   }
@@ -70,7 +85,7 @@ export function decide<A>(
  * it may be there, and with which credential).
  */
 export function standingOf(context: SandboxContext, authority: Authority, head: RequestHead): string {
-  const { decision: now } = planOf(context, authority, head)
+  const { decision: now } = planOfHead(context, authority, head)
   return now.verdict === 'forward' ? JSON.stringify([now.strip, now.credentials]) : now.verdict
 }
 

@@ -8,6 +8,7 @@ import type { RequestHead } from '../http1/head.ts'
 import type { RequestChanges } from '../http1/rewrite.ts'
 import { decideRequest, type RequestDecision } from '../policy/decide-request.ts'
 import type { ProviderRule } from '../policy/policy.ts'
+import type { SaidModel } from '../providers/body-model.ts'
 import { providerOfHost } from '../providers/registry.ts'
 import type { Subject } from '../telemetry/exchange.ts'
 import type { Authority, SandboxContext } from './context.ts'
@@ -23,16 +24,26 @@ export type Plan = {
 /** The decision about `head`, whose body was not read, and its injection. */
 export function planOf(context: SandboxContext, authority: Authority, head: RequestHead): Plan {
   // Only what says the very name of its connection: any other Host is read afresh each time.
-  if (head.host !== authority.name) return plan(context, authority, head)
+  if (head.host !== authority.name) return plan(context, authority, head, null)
   const { plans } = memoryOf(context, authority)
   const key = `${head.method} ${head.target}`
   const known = plans.get(key)
   if (known !== undefined) return known
-  const made = plan(context, authority, head)
+  const made = plan(context, authority, head, null)
   if (key.length > KEY_CHARACTERS) return made
   if (plans.size >= PLANS) plans.clear()
   plans.set(key, made)
   return made
+}
+
+/** The same where the decision asked for the body, and `model` is what it says: of this one request, never remembered. */
+export function planWithModel(
+  context: SandboxContext,
+  authority: Authority,
+  head: RequestHead,
+  model: SaidModel,
+): Plan {
+  return plan(context, authority, head, model)
 }
 
 /** What telemetry calls the exchanges of `authority` under `rule`. */
@@ -55,13 +66,13 @@ export function subjectOf(context: SandboxContext, authority: Authority, rule: P
   return made
 }
 
-function plan({ gateway }: SandboxContext, authority: Authority, head: RequestHead): Plan {
+function plan({ gateway }: SandboxContext, authority: Authority, head: RequestHead, model: SaidModel | null): Plan {
   const decision = decideRequest(gateway.policy(), {
     ...authority,
     method: head.method,
     authority: head.host ?? '',
     path: head.target,
-    model: null,
+    model,
   })
   if (decision.verdict !== 'forward') return { decision, injection: null, changes: null }
   const injection = planInjection(decision.strip, decision.credentials, head.target, gateway.secretOf)

@@ -44,15 +44,15 @@ export type Rig = {
 
 type Span = { name: string; attributes: { key: string; value: Record<string, string> }[]; events: Span[] }
 
-/** `address`: where the origin listens. */
-export async function startRig(t: TestContext, address: string, spec = ''): Promise<Rig> {
+/** `address`: where the origin listens; `match`: what else the route's match says, `, models: [x]`. */
+export async function startRig(t: TestContext, address: string, spec = '', match = ''): Promise<Rig> {
   const audited: AuditLine[] = []
   const payloads: string[] = []
   const rechecks: (() => void)[] = []
   const state = (more: string): GatewayState => ({
     policy: policy(
       gateway(`upstreamTLS: {hostAliases: [{hostnames: [${NAME}], ip: ${address}}]}${more}`),
-      ai('own', `{provider: custom, hostnames: [${NAME}]}`),
+      ai('own', `{provider: custom, hostnames: [${NAME}]${match}}`),
       inject('own', 'AIProviderRoute', 'own', 'X-Api-Key'),
       'apiVersion: v1\nkind: Secret\nmetadata: {name: keys}\nstringData: {token: x}\n',
     ),
@@ -122,7 +122,9 @@ export async function startRig(t: TestContext, address: string, spec = ''): Prom
       return socket
     },
     agent: () => {
-      const session = connectHttp2(`https://${NAME}`, { createConnection: () => open(['h2']) })
+      // With less, Node's client takes no answer while it has more than that to send.
+      const options = { maxSessionMemory: 256, createConnection: () => open(['h2']) }
+      const session = connectHttp2(`https://${NAME}`, options)
       return session.on('error', () => {})
     },
     spans: async () => {

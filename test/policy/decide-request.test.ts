@@ -19,6 +19,16 @@ const RULES = [
 const DENY = policy(gateway(), ...RULES)
 const ALLOW = policy(gateway('defaultPolicy: allow-all'), ...RULES)
 const AUDIT = policy(gateway('enforcement: audit'), ...RULES)
+const LADDER = policy(
+  gateway(),
+  ai(
+    'gpt',
+    '{provider: openai, models: ["gpt-4*"]}',
+    '{provider: openai, endpoints: [/v1/models]}',
+    '{provider: openai, models: [o1]}',
+  ),
+  ai('other', '{provider: custom, hostnames: [bedrock-runtime.us-east-1.amazonaws.com], models: [cheap]}'),
+)
 const FAULTY: Policy = {
   ...DENY,
   providerRules: DENY.providerRules.map(rule => ({
@@ -100,6 +110,72 @@ for (const [what, rules, request, expected] of [
     'forward default/gpt/0/0 strip openai',
   ],
   ['another model', DENY, { host: 'api.openai.com', path: '/v1/chat/completions', model: 'o1' }, 'MODEL_NOT_ALLOWED'],
+  [
+    'a body that says no model',
+    DENY,
+    { host: 'api.openai.com', path: '/v1/chat/completions', model: { unreadable: 'x' } },
+    'MODEL_UNREADABLE',
+  ],
+  [
+    'the same under allow-all',
+    ALLOW,
+    { host: 'api.openai.com', path: '/v1/chat/completions', model: { unreadable: 'x' } },
+    'forward - strip openai',
+  ],
+  [
+    'another model under allow-all',
+    ALLOW,
+    { host: 'api.openai.com', path: '/v1/chat/completions', model: 'o1' },
+    'forward - strip openai',
+  ],
+  [
+    'the same under audit',
+    AUDIT,
+    { host: 'api.openai.com', path: '/v1/chat/completions', model: 'o1' },
+    'forward - strip openai (would MODEL_NOT_ALLOWED)',
+  ],
+  [
+    'no model where the next rule asks for none',
+    LADDER,
+    { host: 'api.openai.com', path: '/v1/models', model: { unreadable: 'x' } },
+    'forward default/gpt/1/0 strip openai',
+  ],
+  [
+    'a model of the second of two rules by model',
+    LADDER,
+    { host: 'api.openai.com', path: '/v1/chat/completions', model: 'o1' },
+    'forward default/gpt/2/0 strip openai',
+  ],
+  [
+    'an endpoint that no rule names is not read',
+    DENY,
+    { host: 'api.openai.com', path: '/v1/files' },
+    'ENDPOINT_NOT_ALLOWED',
+  ],
+  [
+    'an API with models in the path is not asked for one in the body',
+    DENY,
+    { host: 'generativelanguage.googleapis.com', path: '/v1beta/cachedContents', model: 'gemini-2' },
+    'MODEL_UNREADABLE',
+  ],
+  [
+    'but for paths of the OpenAI kind',
+    DENY,
+    { host: 'generativelanguage.googleapis.com', path: '/v1beta/openai/chat/completions', model: 'gemini-2' },
+    'forward default/vertex/0/0 strip google',
+  ],
+  [
+    'a custom route to a known host reads where that API says it',
+    LADDER,
+    { host: 'bedrock-runtime.us-east-1.amazonaws.com', path: '/async-invoke', model: 'cheap' },
+    'MODEL_UNREADABLE',
+  ],
+  [
+    'the same in the path',
+    LADDER,
+    { host: 'bedrock-runtime.us-east-1.amazonaws.com', path: '/model/cheap/invoke', model: 'dear' },
+    'forward default/other/0/0 strip custom',
+  ],
   [
     'a model in the path goes before the body',
     DENY,
