@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import test, { type TestContext } from 'node:test'
 import type { Answer, Forward } from '../../src/http1/hooks.ts'
+import { keepBody, keepBytes, nextKept, sealKept } from '../../src/http1/kept-body.ts'
 import { type Rig, type RigOptions, startRig } from './rig.ts'
 
 const OK = 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok'
@@ -10,8 +11,8 @@ const ROOM = 1_000
 
 type Read = { payload: string; room: number; released: number }
 
-/** Reads every body and forwards it unless it holds `refuse`; takes up to `ROOM` bytes. */
-async function reading(t: TestContext, more: RigOptions = {}): Promise<Rig & { readonly reads: Read[] }> {
+/** Reads every body and forwards it unless it holds `refuse`; takes up to `most` bytes. */
+async function reading(t: TestContext, more: RigOptions = {}, most = ROOM): Promise<Rig & { readonly reads: Read[] }> {
   const reads: Read[] = []
   const rig = await startRig(t, {
     ...more,
@@ -22,7 +23,7 @@ async function reading(t: TestContext, more: RigOptions = {}): Promise<Rig & { r
         kind: 'read-body',
         reader: {
           room: bytes => {
-            if (read.room + bytes > ROOM) return { ...REFUSED, status: 413 }
+            if (read.room + bytes > most) return { ...REFUSED, status: 413 }
             read.room += bytes
             return null
           },
@@ -76,7 +77,19 @@ test('the same bytes go on, cut anywhere, and the next request of the connection
   assert.deepEqual(rig.faults, [])
 })
 
-test('one byte a segment is kept in few buffers, and nothing goes out before the last', async t => {
+test('bytes that come one at a time are kept in few buffers, which hold them and little more', () => {
+  const body = keepBody<Forward>({ room: () => null, payload: () => {}, end: () => REFUSED, release: () => {} })
+  const sent = Buffer.from(Array.from({ length: 300_000 }, (_, at) => at % 251))
+  for (let at = 0; at < sent.length; at++) keepBytes(body, sent.subarray(at, at + 1), 1)
+  assert.ok(body.blocks.length < 16)
+  assert.ok(body.blocks.reduce((sum, block) => sum + block.buffer.byteLength, 0) < sent.length + 65_536)
+  sealKept(body)
+  const kept: Buffer[] = []
+  for (let block = nextKept(body); block !== null; block = nextKept(body)) kept.push(block)
+  assert.ok(Buffer.concat(kept).equals(sent))
+})
+
+test('nothing goes out before the last byte has come', async t => {
   const rig = await reading(t)
   const agent = await rig.agent()
   const body = 'x'.repeat(900)
@@ -208,4 +221,39 @@ test('a body that does not come in time is answered, and goes nowhere', async t 
   agent.write('POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nhi')
   assert.match(await agent.closed, /^HTTP\/1\.1 400 CLRK_HTTP_MALFORMED\r\n[\s\S]*its body did not end in time/)
   assert.equal(rig.upstreams.length, 0)
+})
+
+test('room is given back when the body has gone out, not before', async t => {
+  const size = 30_000_000
+  const rig = await reading(t, { origin: peer => peer.socket.pause() }, size)
+  const agent = await rig.agent()
+  agent.write(`POST / HTTP/1.1\r\nHost: a\r\nContent-Length: ${size}\r\n\r\n${'x'.repeat(size)}`)
+  const upstream = await rig.nextUpstream()
+  await new Promise(resolve => setTimeout(resolve, 200))
+  assert.equal(rig.reads[0]?.released, 0)
+  upstream.socket.resume()
+  const start = 'POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 30000000\r\n\r\n'
+  while (upstream.text.length < start.length + size) await new Promise(setImmediate)
+  assert.equal(upstream.text, start + 'x'.repeat(size))
+  upstream.write(OK)
+  await agent.until('ok')
+  assert.equal(rig.released[0], true)
+  assert.ok((rig.reads[0]?.released ?? 0) > 0)
+})
+
+test('an answer in the middle of a body ends the connection to the origin, and not the one to the agent', async t => {
+  const size = 30_000_000
+  const rig = await reading(t, { origin: peer => peer.socket.pause() }, size)
+  const agent = await rig.agent()
+  agent.write(`POST / HTTP/1.1\r\nHost: a\r\nContent-Length: ${size}\r\n\r\n${'x'.repeat(size)}`)
+  const upstream = await rig.nextUpstream()
+  upstream.write(OK)
+  await agent.until('ok')
+  assert.deepEqual(rig.released, [false])
+  agent.write('POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi')
+  const next = await rig.nextUpstream()
+  next.socket.resume()
+  assert.equal(await next.until('hi'), 'POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi')
+  next.write(OK)
+  await agent.until('ok', 2)
 })
