@@ -31,7 +31,7 @@ import { sawRequestHead } from './observe.ts'
 import { readBody, readMore, sendKept, sendMore, withoutExpect } from './read-body.ts'
 import { awaitResponse, endResponse, relayResponse } from './response.ts'
 import { refusedTrailers, rewriteRequestHead } from './rewrite.ts'
-import { createSession, EMPTY, type Http1Options, type Session, steer } from './session.ts'
+import { awaitNext, createSession, EMPTY, type Http1Options, type Session, steer } from './session.ts'
 import { agentLeftTunnel, endTunnelUp, openTunnel, tunnelDown, tunnelUp, upstreamLeftTunnel } from './tunnel.ts'
 import { ownUpstream } from './upstream-leg.ts'
 import { slice, writeHead } from './write-head.ts'
@@ -53,10 +53,7 @@ export function serveHttp1(agent: Duplex, hooks: Http1Hooks, options: Partial<Ht
     {
       upstreamData: chunk => upstreamData(session, chunk),
       upstreamDrained: () => {
-        if (session.kept !== null) {
-          sendMore(session)
-          awaitNext(session)
-        }
+        sendMore(session)
         steer(session)
       },
       upstreamClosed: inOrder => upstreamClosed(session, inOrder),
@@ -289,11 +286,6 @@ function nextRequest(session: Session): void {
   session.phase = 'head'
   session.deadline.set(session.options.idleMs)
   consume(session)
-}
-
-function awaitNext(session: Session): void {
-  const { options, forward, response } = session
-  session.deadline.set(response.started || forward === null ? options.streamIdleMs : forward.firstByteMs)
 }
 
 function ignore(): void {}

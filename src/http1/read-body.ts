@@ -4,7 +4,7 @@ import { answer, broken, forget, refuseBody } from './ending.ts'
 import type { BodyReader, Forward, UpstreamLease } from './hooks.ts'
 import { keepBody, keepBytes, nextKept, sealKept } from './kept-body.ts'
 import { type RequestChanges, refusedTrailers } from './rewrite.ts'
-import { EMPTY, type Session } from './session.ts'
+import { awaitNext, EMPTY, type Session } from './session.ts'
 import { writeHead } from './write-head.ts'
 
 /** Who waits to be asked for the body is asked (RFC 9110 §10.1.1): the origin has not seen the request yet. */
@@ -60,6 +60,7 @@ export function sendKept(session: Session, { socket }: UpstreamLease): boolean {
 export function sendMore(session: Session): void {
   const { kept, lease } = session
   if (kept === null || lease === null) return
+  awaitNext(session)
   for (let block = nextKept(kept); block !== null; block = nextKept(kept)) if (!lease.socket.write(block)) return
   forget(session)
 }

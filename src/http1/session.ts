@@ -114,4 +114,9 @@ export function steer(session: Session): void {
   else session.agent.resume()
 }
 
+/** Something moved: the wait begins anew. */
+export function awaitNext({ deadline, options, forward, response }: Session): void {
+  deadline.set(response.started || forward === null ? options.streamIdleMs : forward.firstByteMs)
+}
+
 export const EMPTY = Buffer.alloc(0)
