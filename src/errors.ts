@@ -205,6 +205,13 @@ const CATALOGUE = {
     why: d => `TLS with ${d.name}:${d.port} failed: ${d.reason}.`,
     fix: () => "Mend the host's certificate, or add its CA with upstreamTLS.additionalTrustBundleSecretRef.",
   },
+  CLRK_UPSTREAM_PROXY: {
+    status: 502,
+    fault: 'operator',
+    title: 'the upstream proxy failed',
+    why: d => `EgressGateway ${d.gateway} sends everything through ${d.proxy}; ${d.step} failed: ${d.reason}.`,
+    fix: () => 'Mend upstreamProxy on the EgressGateway, its Secret, or what that proxy lets through.',
+  },
   CLRK_UPSTREAM_TIMEOUT: {
     status: 504,
     fault: 'provider',

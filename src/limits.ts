@@ -50,8 +50,10 @@ export const LIMITS = {
   http2WindowBytes: 262_144,
   /** How long an upstream that did not choose HTTP/2 is spoken to in HTTP/1.1 without asking again. */
   http2AskAgainMs: 600_000,
-  /** From connect() to the end of the TLS handshake with the upstream. */
+  /** From the first connect() to the end of the TLS handshake with the upstream, through a proxy or not. */
   upstreamConnectMs: 15_000,
+  /** How long one address of a host may be silent before the next one is tried beside it (RFC 8305 §8). */
+  upstreamAttemptMs: 250,
   /** Interim (1xx) answers before the final one. */
   interimResponses: 16,
   /** Open connections of one sandbox. */

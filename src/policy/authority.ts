@@ -4,6 +4,11 @@ import { parseAddress } from './addresses.ts'
 import { canonicalName } from './names.ts'
 import type { HostName } from './policy.ts'
 
+/** `HOST:PORT`, an IPv6 address in brackets (RFC 3986 §3.2.2). */
+export function authorityOf(host: string, port: number): string {
+  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
+}
+
 /** `port` is null where the text has none. */
 export type Authority =
   | { readonly kind: 'name'; readonly name: HostName; readonly port: number | null }

@@ -3,11 +3,20 @@ import { createHash } from 'node:crypto'
 import { clrkError } from '../errors.ts'
 import { providerById } from '../providers/registry.ts'
 import type { CredentialInjectionPolicy } from '../resources/credentials.ts'
-import type { EgressGateway } from '../resources/gateway.ts'
+import { type EgressGateway, PROXY_SECRETS } from '../resources/gateway.ts'
 import { nameOf, ofKind, type ResourceSet } from '../resources/load.ts'
 import { policiesOf, routesOf } from '../resources/references.ts'
 import { parsePattern } from './names.ts'
-import type { Credential, L4Rule, Listener, ListenerKind, Policy, ProviderRule } from './policy.ts'
+import type {
+  Credential,
+  L4Rule,
+  Listener,
+  ListenerKind,
+  Policy,
+  ProviderRule,
+  SecretKeyRef,
+  UpstreamProxy,
+} from './policy.ts'
 
 /** `namespace/name` of every EgressGateway. */
 export function gatewaysOf(resources: ResourceSet): readonly string[] {
@@ -38,6 +47,7 @@ export function compilePolicy(resources: ResourceSet, gateway: string, revision:
       hostnames.map(name => ({ name, address: ip })),
     ),
     trustBundle: bundle === null ? null : `${source.metadata.namespace}/${bundle.name}`,
+    upstreamProxy: upstreamProxyOf(source),
     lookupFamily: spec.dns.lookupFamily,
     requestTimeoutMs: spec.requestTimeout,
     otlp: spec.otlp,
@@ -45,6 +55,21 @@ export function compilePolicy(resources: ResourceSet, gateway: string, revision:
   }
   const digest = createHash('sha256').update(canonicalJson(content)).digest('hex')
   return { gateway, revision, digest, ...content }
+}
+
+/** Every Secret key of whose value a shard has need under `policy`; each may be missing, and fails closed then. */
+export function secretKeysOf({ providerRules, upstreamProxy }: Policy): readonly SecretKeyRef[] {
+  const secret = upstreamProxy?.secret ?? null
+  return [
+    ...providerRules.flatMap(({ credentials }) => credentials.map(credential => credential.secret)),
+    ...(secret === null ? [] : PROXY_SECRETS.flat().map(key => ({ secret, key }))),
+  ]
+}
+
+function upstreamProxyOf({ metadata, spec }: EgressGateway): UpstreamProxy | null {
+  if (spec.upstreamProxy === null) return null
+  const { url, secretRef } = spec.upstreamProxy
+  return { ...url, secret: secretRef === null ? null : `${metadata.namespace}/${secretRef.name}` }
 }
 
 function listenerOf({ name, protocol, port, tls }: EgressGateway['spec']['listeners'][number]): Listener {

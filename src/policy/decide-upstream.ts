@@ -1,10 +1,11 @@
 /** May this address be dialled? Asked for every answer of the resolver, right before connect(). */
 import type { ClrkFault } from '../errors.ts'
 import { addressBytes, formatAddress, isMapped } from '../resources/addresses.ts'
-import { specialRange } from './addresses.ts'
+import { type SpecialRange, specialRange } from './addresses.ts'
+import { authorityOf } from './authority.ts'
 import { decideTarget } from './decide-connection.ts'
 import { addressRule } from './match.ts'
-import type { HostName, IpAddress, Policy } from './policy.ts'
+import type { HostName, IpAddress, Policy, UpstreamProxy } from './policy.ts'
 
 declare const checked: unique symbol
 /** Made in this file only; `dial` accepts nothing else: the checked address is the dialled one (T16). */
@@ -29,15 +30,51 @@ export function decideUpstream(
   const refusal = targetRefusal(policy, target, port)
   if (refusal !== null) return { verdict: 'deny', fault: refusal }
   const name = 'name' in target ? target.name : target.address
-  const special = (range: string): UpstreamDecision => {
-    const details = { gateway: policy.gateway, name, address, port, range }
-    return { verdict: 'deny', fault: { code: 'CLRK_ADDRESS_SPECIAL', details } }
+  const range = rangeOf(policy, name, address, hostAddresses)
+  if (range === null || (!range.hard && addressRule(policy, address, port) !== null)) {
+    return { verdict: 'dial', address: address as CheckedAddress }
   }
-  if (hostAddresses.has(address) || hostAddresses.has(plainAddress(address))) return special("the worker host's own")
+  const details = { gateway: policy.gateway, name, address, port, range: range.name }
+  return { verdict: 'deny', fault: { code: 'CLRK_ADDRESS_SPECIAL', details } }
+}
+
+/**
+ * May the gateway's own proxy be dialled at `address`? It is the operator's and may be in a private range; what nothing
+ * opens for a host stays closed for it too.
+ */
+export function decideProxy(
+  policy: Policy,
+  { host, port }: UpstreamProxy,
+  address: IpAddress,
+  hostAddresses: ReadonlySet<string>,
+): UpstreamDecision {
+  const range = rangeOf(policy, host, address, hostAddresses)
+  if (range === null || !range.hard) return { verdict: 'dial', address: address as CheckedAddress }
+  const details = { gateway: policy.gateway, proxy: authorityOf(host, port), step: 'looking up its name' }
+  const reason = `${address} is ${range.name}, which is never dialled`
+  return { verdict: 'deny', fault: { code: 'CLRK_UPSTREAM_PROXY', details: { ...details, reason } } }
+}
+
+/**
+ * Is it an address that means something on the worker's host alone (loopback, link-local), where only an alias leads?
+ * A proxy that was asked for it would dial its own.
+ */
+export function staysOnHost(address: CheckedAddress): boolean {
+  return specialRange(address)?.hard === true
+}
+
+/** The special range that is in the way, or null. An alias permits exactly its address, but never the host's own. */
+function rangeOf(
+  policy: Policy,
+  name: string,
+  address: IpAddress,
+  hostAddresses: ReadonlySet<string>,
+): Pick<SpecialRange, 'name' | 'hard'> | null {
+  if (hostAddresses.has(address) || hostAddresses.has(plainAddress(address))) {
+    return { name: "the worker host's own", hard: true }
+  }
   const aliased = policy.hostAliases.some(alias => alias.name === name && alias.address === address)
-  const range = aliased ? null : specialRange(address)
-  if (range !== null && addressRule(policy, address, port) === null) return special(range.name)
-  return { verdict: 'dial', address: address as CheckedAddress }
+  return aliased ? null : specialRange(address)
 }
 
 /** The address that the gateway gives to this name instead of what the resolver would say, or null. */

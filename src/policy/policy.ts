@@ -77,6 +77,16 @@ export type ProviderRule = {
 
 export type HostAlias = { readonly name: HostName; readonly address: IpAddress }
 
+/** The operator's own HTTP proxy: whatever leaves this gateway goes through it, by CONNECT to the checked address. */
+export type UpstreamProxy = {
+  /** TLS to the proxy itself, verified as an origin's is. */
+  readonly secure: boolean
+  readonly host: HostName | IpAddress
+  readonly port: number
+  /** `namespace/name` of the Secret with its Basic credential (`PROXY_SECRETS`), or null. */
+  readonly secret: string | null
+}
+
 export type OtlpExport = {
   /** Absolute URL without a path means `/v1/traces` and `/v1/logs`; null: no export. */
   readonly endpoint: string | null
@@ -101,6 +111,8 @@ export type Policy = {
   readonly hostAliases: readonly HostAlias[]
   /** The Secret whose keys are PEM bundles trusted beside the host's roots, or null. */
   readonly trustBundle: string | null
+  /** Null: addresses are dialled from the worker's host. */
+  readonly upstreamProxy: UpstreamProxy | null
   readonly lookupFamily: 'V4Preferred' | 'V4Only' | 'V6Only' | 'Auto' | 'All'
   readonly requestTimeoutMs: number
   readonly otlp: OtlpExport

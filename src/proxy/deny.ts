@@ -1,5 +1,6 @@
 /** How a denial reaches the agent: problem+json where it speaks HTTP, a reset where it does not. */
 import type { Socket } from 'node:net'
+import { TLSSocket } from 'node:tls'
 import { type ClrkFault, describe } from '../errors.ts'
 import { explainProblem } from '../policy/explain.ts'
 
@@ -25,8 +26,9 @@ export function problemAnswer(fault: ClrkFault, gateway: string): ProblemAnswer 
   }
 }
 
-/** TCP reset: the agent learns at once that nothing will come. */
+/** TCP reset: the agent learns at once that nothing will come. TLS (to a proxy) is cut without its closing alert. */
 export function reset(socket: Socket): void {
   if (socket.destroyed) return
-  socket.resetAndDestroy()
+  if (socket instanceof TLSSocket) socket.destroy()
+  else socket.resetAndDestroy()
 }

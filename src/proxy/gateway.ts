@@ -10,6 +10,7 @@ import { createRedactor, type Redactor } from '../telemetry/redact.ts'
 import { type DialContext, upstreamTrust } from '../upstream/dial.ts'
 import type { Http2Pool } from '../upstream/http2-pool.ts'
 import { createPool, type UpstreamPool } from '../upstream/pool.ts'
+import { proxyAuthorization } from '../upstream/proxy-credential.ts'
 
 export type ProxyGateway = {
   /** The worker's key of this gateway; the resource's name is `policy().gateway`. */
@@ -52,7 +53,10 @@ export function createGateway(id: string, initial: GatewayState, environment: Ga
   let watched = false
   let version = 0
   let exporter = exporterOf()
-  const dialContext = (): DialContext => ({ policy: state.policy, trust, hostAddresses: environment.hostAddresses() })
+  const secretOf = (name: string) => secrets.get(name)
+  const dialContext = (): DialContext => {
+    return { policy: state.policy, trust, hostAddresses: environment.hostAddresses(), secretOf }
+  }
   const pool = createPool(dialContext)
   let http2: Http2Pool | null = null
   let closed = false
@@ -75,7 +79,7 @@ export function createGateway(id: string, initial: GatewayState, environment: Ga
     id,
     policy: () => state.policy,
     version: () => version,
-    secretOf: name => secrets.get(name),
+    secretOf,
     redact: text => redactor.text(text),
     dialContext,
     pool,
@@ -90,6 +94,7 @@ export function createGateway(id: string, initial: GatewayState, environment: Ga
       const nextTrust = next.additionalRoots === state.additionalRoots ? trust : trustOf(next, environment)
       const previous = state.policy
       const formerTrust = trust
+      const formerProxy = proxyStanding(previous, secretOf)
       state = next
       version += 1
       trust = nextTrust
@@ -98,7 +103,7 @@ export function createGateway(id: string, initial: GatewayState, environment: Ga
       redactor = redactorOf(secrets)
       exporter.setSecretValues(revealed(secrets))
       const samePolicy = next.policy.digest === previous.digest
-      if (samePolicy && nextTrust === formerTrust) return
+      if (samePolicy && nextTrust === formerTrust && proxyStanding(previous, secretOf) === formerProxy) return
       pool.clear()
       http2?.clear()
       if (samePolicy) return
@@ -132,6 +137,15 @@ function redactorOf(secrets: ReadonlyMap<string, SecretValue>): Redactor {
 
 function trustOf({ additionalRoots }: GatewayState, { roots }: GatewayEnvironment): SecureContext {
   return upstreamTrust(`${roots}\n${additionalRoots}`)
+}
+
+/** What idle connections through a proxy rest on: they do not outlive its credential. */
+function proxyStanding({ upstreamProxy }: Policy, secretOf: ProxyGateway['secretOf']): string | null {
+  try {
+    return upstreamProxy === null ? null : proxyAuthorization(upstreamProxy, secretOf)
+  } catch {
+    return 'missing' // each dial says so
+  }
 }
 
 /** Values that were replaced and are still redacted. */

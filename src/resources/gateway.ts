@@ -1,6 +1,7 @@
 /** EgressGateway: what holds unless a route says more, which ports are looked into and how, where telemetry goes. */
 import * as z from 'zod'
 import { parseAddress } from './addresses.ts'
+import { canonicalName } from './hostnames.ts'
 import {
   choice,
   fields,
@@ -45,6 +46,23 @@ const endpoint = scalar<string | null>(text => {
         fix: 'Write http://HOST:4318 or https://HOST/PATH; keys go into headers.',
       }
 })
+
+/** Where the proxy is. Whatever is wrong with it, the text is not quoted: it may hold a password. */
+const proxyUrl = z.string().transform((text, context) => {
+  const url = URL.parse(text)
+  const name = (url?.hostname ?? '').replace(/^\[(.*)\]$/, '$1')
+  const host = parseAddress(name) ?? canonicalName(name)
+  const bare = url !== null && url.username === '' && url.password === '' && /^[^/?#]*\/\/[^/?#@]*\/?$/.test(text)
+  if (!bare || host === null || url.port === '0' || !/^https?:$/.test(url.protocol)) {
+    refuse(context, [], 'this is not the URL of a proxy', 'Write http://HOST:PORT; a credential goes into secretRef.')
+    return z.NEVER
+  }
+  const secure = url.protocol === 'https:'
+  return { secure, host, port: url.port === '' ? (secure ? 443 : 80) : Number(url.port) }
+})
+
+/** Keys of its Secret: either both values, or the two as `username:password` in one. */
+export const PROXY_SECRETS = [['username', 'password'], ['token']] as const
 
 const headers = z.record(z.string(), z.string()).superRefine((all, context) => {
   for (const [name, value] of Object.entries(all)) {
@@ -104,11 +122,13 @@ export const egressGateway = resource(
       }),
       { lookupFamily: 'V4Preferred' as const },
     ),
+    upstreamProxy: optional(fields({ url: proxyUrl, secretRef: optional(secretReference, null) }), null),
     requestTimeout: optional(duration, 300_000),
   }),
 ).superRefine(({ metadata, spec }, context) => {
-  const reference = spec.upstreamTLS.additionalTrustBundleSecretRef
-  ownNamespace(context, metadata, reference, ['spec', 'upstreamTLS', 'additionalTrustBundleSecretRef'])
+  const bundle = spec.upstreamTLS.additionalTrustBundleSecretRef
+  ownNamespace(context, metadata, bundle, ['spec', 'upstreamTLS', 'additionalTrustBundleSecretRef'])
+  ownNamespace(context, metadata, spec.upstreamProxy?.secretRef ?? null, ['spec', 'upstreamProxy', 'secretRef'])
 })
 
 /** As written, with defaults filled in; addresses, names and times are parsed (`requestTimeout` in milliseconds). */

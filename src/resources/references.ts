@@ -1,7 +1,7 @@
 /** Who points where: which routes a gateway has, which policies a route has, and what to tell about the rest. */
 import type { DaemonAgent, TaskAgent } from './agents.ts'
 import type { CredentialInjectionPolicy } from './credentials.ts'
-import type { EgressGateway } from './gateway.ts'
+import { type EgressGateway, PROXY_SECRETS } from './gateway.ts'
 import { nameOf, ofKind, type Resource, type ResourceSet } from './load.ts'
 import type { AIProviderRoute, EgressL4Route } from './routes.ts'
 import { GROUP, type ParentReference } from './schema.ts'
@@ -108,7 +108,7 @@ function statusesOf(resources: ResourceSet, resource: Resource, secretExists: Se
     case 'Secret':
       return []
     case 'EgressGateway':
-      return [gatewayStatus(resources, resource)]
+      return [gatewayStatus(resources, resource, secretExists)]
     case 'EgressL4Route':
     case 'AIProviderRoute':
       return resource.spec.parentRefs.map(parent => routeStatus(resources, resource, parent))
@@ -150,18 +150,24 @@ function placeOf({ kind, name, namespace }: ParentReference, from: Resource): st
   return `${kind} ${namespace ?? from.metadata.namespace}/${name}`
 }
 
-function gatewayStatus(resources: ResourceSet, gateway: EgressGateway): ResourceStatus {
-  const reference = gateway.spec.upstreamTLS.additionalTrustBundleSecretRef
-  const secret = `${gateway.metadata.namespace}/${reference?.name}`
-  const resolved =
-    reference === null || ofKind(resources, 'Secret').some(known => nameOf(known) === secret)
-      ? condition('ResolvedRefs', true, 'ResolvedRefs', 'Every reference resolves.')
-      : condition(
-          'ResolvedRefs',
-          false,
-          'SecretNotFound',
-          `No resource is Secret ${secret}; until it is set, nothing leaves.`,
-        )
+function gatewayStatus(resources: ResourceSet, gateway: EgressGateway, secretExists: SecretLookup): ResourceStatus {
+  const { metadata, spec } = gateway
+  const qualified = (reference: { readonly name: string } | null) =>
+    reference === null ? null : `${metadata.namespace}/${reference.name}`
+  const bundle = qualified(spec.upstreamTLS.additionalTrustBundleSecretRef)
+  const proxy = qualified(spec.upstreamProxy?.secretRef ?? null)
+  const missing =
+    bundle !== null && !ofKind(resources, 'Secret').some(known => nameOf(known) === bundle)
+      ? `No resource is Secret ${bundle}; until it is set, nothing leaves.`
+      : proxy !== null && !PROXY_SECRETS.some(keys => keys.every(key => secretExists(proxy, key)))
+        ? `There is no Secret ${proxy} with keys username and password, or token; until there is, nothing leaves.`
+        : null
+  const resolved = condition(
+    'ResolvedRefs',
+    missing === null,
+    missing === null ? 'ResolvedRefs' : 'SecretNotFound',
+    missing ?? 'Every reference resolves.',
+  )
   const accepted = condition('Accepted', true, 'Accepted', 'The gateway is valid.')
   return { kind: gateway.kind, name: nameOf(gateway), parent: null, conditions: [accepted, resolved] }
 }

@@ -22,7 +22,6 @@ export const UNSUPPORTED_FIELDS: Readonly<Record<string, string>> = {
   sectionName: 'Leave it out; a reference is to the whole object.',
   caCertRef: 'Leave it out; every gateway gets a CA of its own.',
   allowedRoutes: 'Leave it out; routes of every namespace may point at a gateway.',
-  upstreamProxy: 'Leave it out; the worker connects directly.',
   extProc: 'Leave it out; use otlp.captureBody.',
   queryParamName: 'Use target: Header with headerName.',
   providerAuth: 'Use target: Header with headerName.',

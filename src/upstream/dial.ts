@@ -1,8 +1,8 @@
 /**
- * From a name to a connected upstream: resolve on the host, decide on each answer, connect to the address that was
- * decided on and to no other, verify the certificate for the name. The only file that opens connections for an agent.
+ * From a name to a connected upstream: resolve on the host, decide on each answer, connect to an address that was
+ * decided on and to no other, directly or through the gateway's `upstreamProxy`, verify the certificate for the name.
+ * The only way in which connections are opened for an agent.
  */
-import { lookup } from 'node:dns/promises'
 import { connect as connectTcp, type Socket } from 'node:net'
 import {
   type ConnectionOptions,
@@ -13,18 +13,22 @@ import {
 } from 'node:tls'
 import { type ClrkFault, clrkError, isClrkError, messageOf } from '../errors.ts'
 import { LIMITS } from '../limits.ts'
-import { parseAddress } from '../policy/addresses.ts'
-import { type CheckedAddress, decideUpstream, resolveAlias } from '../policy/decide-upstream.ts'
-import type { HostName, IpAddress, Policy } from '../policy/policy.ts'
-
-/** By name, or by an address that a CIDR rule (or allow-all) opens. */
-export type DialTarget = { readonly name: HostName } | { readonly address: IpAddress }
+import { type CheckedAddress, staysOnHost } from '../policy/decide-upstream.ts'
+import type { HostName, Policy, UpstreamProxy } from '../policy/policy.ts'
+import type { SecretValue } from '../secrets/value.ts'
+import { proxyAuthorization } from './proxy-credential.ts'
+import { race } from './race.ts'
+import { type DialTarget, nameOf, resolveChecked, resolveProxy } from './resolve.ts'
+import { openTunnel, proxyFailed } from './tunnel.ts'
+import { opened, type Patience } from './wait.ts'
 
 export type DialContext = {
   readonly policy: Policy
   /** Host roots plus `upstreamTLS`; made once per gateway, because parsing 140 roots takes milliseconds. */
   readonly trust: SecureContext
   readonly hostAddresses: ReadonlySet<string>
+  /** `namespace/name/key` of the proxy's Secret. */
+  readonly secretOf: (name: string) => SecretValue | undefined
 }
 
 /** A context that trusts `roots` (PEM bundle) and speaks TLS 1.2 and up. Throws on PEM that OpenSSL refuses. */
@@ -33,37 +37,22 @@ export function upstreamTrust(roots: string): SecureContext {
 }
 
 /**
- * TCP (half-open allowed) to the first address of `target` that answers, tried in order. Rejects with a ClrkError: every address denied →
- * the denial of the first, none reachable → CLRK_UPSTREAM_UNREACHABLE.
+ * TCP (half-open allowed) to the address of `target` that answers first (`race`); with a proxy, a tunnel to it. Rejects
+ * with a ClrkError: every address denied → the denial of the first, none reachable → CLRK_UPSTREAM_UNREACHABLE, and of a
+ * proxy CLRK_UPSTREAM_PROXY or CLRK_SECRET_MISSING.
  */
-export function dialTcp(context: DialContext, target: DialTarget, port: number): Promise<Socket> {
-  return connectChecked(context, target, port, host => connectTcp({ host, port, noDelay: true, allowHalfOpen: true }))
-}
-
-/** `connect` begins a connection to an address that was checked, and to no other. */
-async function connectChecked<S extends Socket>(
-  context: DialContext,
-  target: DialTarget,
-  port: number,
-  connect: (address: CheckedAddress) => S,
-): Promise<S> {
-  const { fault } = context.policy
-  if (fault !== null) throw clrkError(fault.code, fault.details) // an incomplete policy lets nothing out
-  const addresses = await resolveChecked(context, target, port)
-  let reason = 'no address'
-  for (const address of addresses) {
-    try {
-      return await opened(connect(address), 'connect')
-    } catch (error) {
-      reason = messageOf(error)
-    }
-  }
-  throw clrkError('CLRK_UPSTREAM_UNREACHABLE', { name: nameOf(target), port, reason })
+export async function dialTcp(context: DialContext, target: DialTarget, port: number): Promise<Socket> {
+  const { addresses, proxy } = await resolveTarget(context, target, port)
+  const patience = patienceOfDial()
+  if (proxy !== null) return tunnel(context, proxy, addresses, port, true, patience)
+  return connect(target, addresses, port, patience, host =>
+    connectTcp({ host, port, noDelay: true, allowHalfOpen: true }),
+  )
 }
 
 /**
  * TLS to `name`, verified against the gateway's trust; `session` resumes an earlier one, `protocols` are offered by ALPN
- * in that order. Rejects like `dialTcp`.
+ * in that order. Rejects like `dialTcp`, and with CLRK_UPSTREAM_TLS.
  */
 export async function dialTls(
   context: DialContext,
@@ -72,83 +61,78 @@ export async function dialTls(
   session: Buffer | undefined,
   protocols: readonly string[] = ['http/1.1'],
 ): Promise<TLSSocket> {
-  const socket = await connectChecked(context, { name }, port, host =>
-    // Not over a socket that is there already: what TLS wraps costs two microseconds more for each exchange.
+  const { addresses, proxy } = await resolveTarget(context, { name }, port)
+  const patience = patienceOfDial()
+  const begin = (over: ConnectionOptions) =>
     connectTls({
-      host,
-      port,
-      noDelay: true,
+      ...over,
       servername: name,
       secureContext: context.trust,
       ALPNProtocols: [...protocols],
       ...(session === undefined ? {} : { session }),
-    } as ConnectionOptions),
-  )
+    })
+  const socket =
+    proxy !== null
+      ? begin({ socket: await tunnel(context, proxy, addresses, port, false, patience) })
+      : // Not over a socket that is there already: what TLS wraps costs two microseconds more for each exchange.
+        await connect({ name }, addresses, port, patience, host =>
+          begin({ host, port, noDelay: true } as ConnectionOptions),
+        )
   try {
-    return await opened(socket, 'secureConnect')
+    return await opened(socket, 'secureConnect', patience)
   } catch (error) {
     throw clrkError('CLRK_UPSTREAM_TLS', { name, port, reason: messageOf(error) })
   }
 }
 
-/** Addresses of `target` that may be dialled, in the gateway's family order; never empty. */
-async function resolveChecked(
-  { policy, hostAddresses }: DialContext,
-  target: DialTarget,
-  port: number,
-): Promise<readonly CheckedAddress[]> {
-  const candidates = 'address' in target ? [target.address] : await resolve(policy, target.name)
-  const allowed: CheckedAddress[] = []
-  let denial: ClrkFault | null = null
-  for (const address of candidates) {
-    const decision = decideUpstream(policy, target, port, address, hostAddresses)
-    if (decision.verdict === 'dial') allowed.push(decision.address)
-    else denial ??= decision.fault
-  }
-  if (allowed.length > 0) return allowed
-  if (denial !== null) throw clrkError(denial.code, denial.details)
-  throw clrkError('CLRK_UPSTREAM_UNRESOLVED', { name: nameOf(target), reason: 'no address of a usable family' })
-}
-
-async function resolve(policy: Policy, name: HostName): Promise<readonly IpAddress[]> {
-  const alias = resolveAlias(policy, name)
-  if (alias !== null) return [alias]
-  try {
-    const answers = await lookup(name, { all: true, order: 'verbatim' })
-    const family = policy.lookupFamily
-    const wanted = answers.filter(
-      ({ family: f }) => (family !== 'V4Only' || f === 4) && (family !== 'V6Only' || f === 6),
-    )
-    if (family === 'V4Preferred') wanted.sort((a, b) => a.family - b.family)
-    return wanted.map(({ address }) => parseAddress(address)).filter(address => address !== null)
-  } catch (error) {
-    throw clrkError('CLRK_UPSTREAM_UNRESOLVED', { name, reason: messageOf(error) })
-  }
-}
-
-function opened<S extends Socket>(socket: S, event: 'connect' | 'secureConnect'): Promise<S> {
-  return new Promise((resolve, reject) => {
-    const done = (error: Error | null) => {
-      clearTimeout(timer)
-      socket.off(event, succeed).off('error', fail).off('close', closed)
-      socket.on('error', () => {}) // whoever gets the socket reads its end from 'close'
-      if (error === null) return resolve(socket)
-      socket.destroy()
-      reject(error)
-    }
-    const succeed = () => done(null)
-    const fail = (error: Error) => done(error)
-    const closed = () => done(new Error('the connection was closed'))
-    const timer = setTimeout(() => done(new Error('timed out')), LIMITS.upstreamConnectMs)
-    socket.on(event, succeed).on('error', fail).on('close', closed)
-  })
-}
-
-function nameOf(target: DialTarget): string {
-  return 'name' in target ? target.name : target.address
-}
-
 /** What to tell the agent of anything that a dial rejected with. */
 export function faultOf(error: unknown): ClrkFault {
   return isClrkError(error) ? error.fault : { code: 'CLRK_INTERNAL', details: { reason: messageOf(error) } }
+}
+
+/** Where to, and by which proxy; null: directly. */
+async function resolveTarget(
+  { policy, hostAddresses }: DialContext,
+  target: DialTarget,
+  port: number,
+): Promise<{ readonly addresses: readonly CheckedAddress[]; readonly proxy: UpstreamProxy | null }> {
+  const { fault, upstreamProxy } = policy
+  if (fault !== null) throw clrkError(fault.code, fault.details) // an incomplete policy lets nothing out
+  const addresses = await resolveChecked(policy, hostAddresses, target, port)
+  return { addresses, proxy: addresses.every(staysOnHost) ? null : upstreamProxy }
+}
+
+function patienceOfDial(): Patience {
+  return { until: performance.now() + LIMITS.upstreamConnectMs, signal: null }
+}
+
+/** `begin` begins a connection to an address that was checked, and to no other. */
+async function connect<S extends Socket>(
+  target: DialTarget,
+  addresses: readonly CheckedAddress[],
+  port: number,
+  patience: Patience,
+  begin: (address: CheckedAddress) => S,
+): Promise<S> {
+  try {
+    return await race(addresses, patience, (address, own) => opened(begin(address), 'connect', own))
+  } catch (error) {
+    throw clrkError('CLRK_UPSTREAM_UNREACHABLE', { name: nameOf(target), port, reason: messageOf(error) })
+  }
+}
+
+async function tunnel(
+  { policy, trust, hostAddresses, secretOf }: DialContext,
+  proxy: UpstreamProxy,
+  targets: readonly CheckedAddress[],
+  port: number,
+  allowHalfOpen: boolean,
+  patience: Patience,
+): Promise<Socket> {
+  const { gateway } = policy
+  const authorization = proxyAuthorization(proxy, secretOf)
+  const addresses = await resolveProxy(policy, hostAddresses, proxy).catch(error => {
+    throw isClrkError(error) ? error : proxyFailed({ gateway, proxy }, 'looking up its name', error)
+  })
+  return openTunnel({ gateway, proxy, addresses, trust, authorization, allowHalfOpen }, targets, port, patience)
 }

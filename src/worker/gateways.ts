@@ -8,7 +8,7 @@ import { createHash } from 'node:crypto'
 import { clrkError } from '../errors.ts'
 import { type Authority, loadOrCreateAuthority } from '../pki/authority.ts'
 import { leafEnd, mintLeaf } from '../pki/leaf.ts'
-import { compilePolicy, gatewaysOf } from '../policy/compile.ts'
+import { compilePolicy, gatewaysOf, secretKeysOf } from '../policy/compile.ts'
 import type { HostAlias, Policy } from '../policy/policy.ts'
 import { loadResources, nameOf, ofKind, type ResourceSet } from '../resources/load.ts'
 import { warningsOf } from '../resources/references.ts'
@@ -164,11 +164,9 @@ export function createGateways(
       if (scope === undefined || policy === undefined) return null
       const bundle = trustBundleOf(policy, secret => bundleValues(scope, secret))
       const secrets: Record<string, string> = {}
-      for (const { credentials } of policy.providerRules) {
-        for (const { secret } of credentials) {
-          const value = secretValueOf(scope, secret.secret, secret.key)
-          if (value !== undefined) secrets[`${secret.secret}/${secret.key}`] = value
-        }
+      for (const { secret, key } of secretKeysOf(policy)) {
+        const value = secretValueOf(scope, secret, key)
+        if (value !== undefined) secrets[`${secret}/${key}`] = value
       }
       return {
         policy: bundle.fault === null ? policy : { ...policy, fault: bundle.fault },

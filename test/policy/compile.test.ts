@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { isClrkError } from '../../src/errors.ts'
-import { compilePolicy, gatewaysOf } from '../../src/policy/compile.ts'
+import { compilePolicy, gatewaysOf, secretKeysOf } from '../../src/policy/compile.ts'
 import { ai, gateway, inject, l4, load, object, SECRET } from '../resources/fixtures.ts'
 import { policy } from './fixtures.ts'
 
 const PARTS = [
   gateway(
-    'dns: {lookupFamily: V6Only}, upstreamTLS: {additionalTrustBundleSecretRef: {name: ca}, hostAliases: [{ip: 10.0.0.9, hostnames: [A.corp]}]}',
+    'dns: {lookupFamily: V6Only}, upstreamProxy: {url: "https://Proxy.Corp", secretRef: {name: corp}}, upstreamTLS: {additionalTrustBundleSecretRef: {name: ca}, hostAliases: [{ip: 10.0.0.9, hostnames: [A.corp]}]}',
   ),
   l4(
     'one',
@@ -59,12 +59,30 @@ test('resources become one policy without a secret in it', () => {
     ],
     hostAliases: [{ name: 'a.corp', address: '10.0.0.9' }],
     trustBundle: 'default/ca',
+    upstreamProxy: { secure: true, host: 'proxy.corp', port: 443, secret: 'default/corp' },
     lookupFamily: 'V6Only',
     requestTimeoutMs: 300_000,
     otlp: { endpoint: null, headers: {}, captureBody: null },
     fault: null,
   })
 })
+
+test('a shard is given the keys that the policy names, and no other', () => {
+  const keys = secretKeysOf(policy(...PARTS)).map(({ secret, key }) => `${secret}/${key}`)
+  assert.deepEqual(keys, ['default/keys/token', ...['username', 'password', 'token'].map(key => `default/corp/${key}`)])
+})
+
+for (const [url, expected] of [
+  ['http://proxy.corp', { secure: false, host: 'proxy.corp', port: 80 }],
+  ['HTTP://PROXY:3128/', { secure: false, host: 'proxy', port: 3128 }],
+  ['http://10.0.0.7:80', { secure: false, host: '10.0.0.7', port: 80 }],
+  ['https://[2001:DB8::1]:8443', { secure: true, host: '2001:db8::1', port: 8443 }],
+] as const) {
+  test(`the proxy ${url}`, () => {
+    const { upstreamProxy } = policy(gateway(`upstreamProxy: {url: "${url}"}`))
+    assert.deepEqual(upstreamProxy, { ...expected, secret: null })
+  })
+}
 
 test('the digest depends on what the resources say, not on their order or on the revision', () => {
   const { digest } = policy(...PARTS)

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { decideUpstream, resolveAlias } from '../../src/policy/decide-upstream.ts'
+import { decideProxy, decideUpstream, resolveAlias, staysOnHost } from '../../src/policy/decide-upstream.ts'
 import type { Policy } from '../../src/policy/policy.ts'
 import { gateway, l4 } from '../resources/fixtures.ts'
 import { host, ip, policy } from './fixtures.ts'
@@ -67,6 +67,40 @@ for (const [what, rules, to, port, address, expected] of [
     assert.equal(decide(rules, to, port, address), expected)
   })
 }
+
+for (const [address, expected] of [
+  ['93.1.1.1', 'dial'],
+  ['10.0.0.7', 'dial'], // it is the operator's
+  ['fd12::7', 'dial'],
+  ['100.64.0.7', 'dial'],
+  ['127.7.7.7', 'dial'], // an alias of its name
+  ['127.7.7.8', 'loopback'],
+  ['::1', 'loopback'],
+  ['::ffff:127.0.0.2', 'loopback'],
+  ['169.254.169.254', 'a cloud metadata address'],
+  ['64:ff9b::a9fe:a9fe', 'a cloud metadata address'],
+  ['100.100.100.200', 'a cloud metadata address'],
+  ['fe80::1', 'link-local'],
+  ['0.0.0.0', 'unspecified'],
+  ['203.0.114.9', "the worker host's own"],
+] as const) {
+  test(`a proxy at ${address}: ${expected}`, () => {
+    const proxy = { secure: false, host: host('git.corp'), port: 3128, secret: null }
+    const decision = decideProxy(PLAIN, proxy, ip(address), HOST)
+    if (decision.verdict === 'dial') assert.equal(expected, 'dial')
+    else assert.equal(decision.fault.details.reason, `${address} is ${expected}, which is never dialled`)
+  })
+}
+
+test('what an alias leads to on loopback stays on the host, whatever proxy there is', () => {
+  const stays = (name: string, address: string) => {
+    const decision = decideUpstream(PLAIN, { name: host(name) }, 443, ip(address), HOST)
+    return decision.verdict === 'dial' && staysOnHost(decision.address)
+  }
+  assert.equal(stays('git.corp', '127.7.7.7'), true)
+  assert.equal(stays('a.com', '10.9.9.9'), false)
+  assert.equal(stays('a.com', '93.1.1.1'), false)
+})
 
 test('an alias is what a name resolves to', () => {
   assert.equal(resolveAlias(PLAIN, host('git.corp')), '127.7.7.7')

@@ -83,6 +83,26 @@ test('what does not resolve has a condition that says so', () => {
   )
 })
 
+test('a proxy whose credential is not there has a condition that says so', () => {
+  const resources = load(gateway('upstreamProxy: {url: "http://proxy.corp", secretRef: {name: corp}}'))
+  const message =
+    'There is no Secret default/corp with keys username and password, or token; until there is, nothing leaves.'
+  const expected = [`EgressGateway default/test: SecretNotFound: ${message}`]
+  assert.deepEqual(warningsOf(resources), expected)
+  assert.deepEqual(
+    warningsOf(resources, (_, key) => key === 'username'),
+    expected,
+  )
+  assert.deepEqual(
+    warningsOf(resources, (_, key) => key !== 'token'),
+    [],
+  )
+  assert.deepEqual(
+    warningsOf(resources, (_, key) => key === 'token'),
+    [],
+  )
+})
+
 test('a key that the caller knows of is no warning', () => {
   const resources = load(gateway(), ai('route', '{provider: openai}'), inject('p', 'AIProviderRoute', 'route', 'a'))
   assert.equal(warningsOf(resources).length, 1)

@@ -105,10 +105,28 @@ for (const [what, text, problem] of [
     inject('p', 'AIProviderRoute', 'r', '§Content-Length'),
     '"Content-Length" is set by the proxy and never carries a credential | Write a header name such as x-api-key or authorization.',
   ],
+  ...[
+    'x',
+    'proxy.corp:3128',
+    'socks5://proxy.corp:1080',
+    'http://user:pass-word@proxy.corp:3128',
+    'http://@proxy.corp',
+    'http://proxy.corp:3128/path',
+    'http://proxy.corp:3128?q',
+    'http://proxy.corp:0',
+    'http://*.corp:3128',
+  ].map(
+    url =>
+      [
+        `the proxy ${url}`,
+        gateway(`upstreamProxy: {url: §"${url}"}`),
+        'this is not the URL of a proxy | Write http://HOST:PORT; a credential goes into secretRef.', // and quotes none
+      ] as const,
+  ),
   [
-    'upstreamProxy',
-    gateway('§upstreamProxy: {url: x}'),
-    'upstreamProxy is not supported by this version | Leave it out; the worker connects directly.',
+    "another namespace's Secret for the proxy",
+    gateway('upstreamProxy: {url: "http://a.corp", secretRef: {name: a, namespace: §other}}'),
+    'a Secret of namespace other is never used from namespace default | Leave namespace out and put the Secret in default.',
   ],
   [
     'caCertRef',

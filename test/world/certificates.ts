@@ -15,23 +15,21 @@ export type PublicAuthority = {
   readonly context: (name: string, validTo?: Date) => SecureContext
 }
 
-export function createPublicAuthority(): PublicAuthority {
+/** `rootName`: two roots that one side trusts need two. */
+export function createPublicAuthority(rootName = 'Stand-in public root'): PublicAuthority {
   const root = newKey()
-  const rootName = [{ name: 'commonName', value: 'Stand-in public root' }]
-  const certificate = sign(
-    { subject: rootName, issuer: rootName, publicKey: root.publicKey, signer: root.privateKey },
-    [
-      { name: 'basicConstraints', cA: true, critical: true },
-      { name: 'keyUsage', keyCertSign: true, cRLSign: true, critical: true },
-    ],
-  )
+  const named = [{ name: 'commonName', value: rootName }]
+  const certificate = sign({ subject: named, issuer: named, publicKey: root.publicKey, signer: root.privateKey }, [
+    { name: 'basicConstraints', cA: true, critical: true },
+    { name: 'keyUsage', keyCertSign: true, cRLSign: true, critical: true },
+  ])
   const leafKey = newKey()
   const leaf: PublicAuthority['leaf'] = (name, validTo) => ({
     key: leafKey.pem,
     cert: sign(
       {
         subject: [{ name: 'commonName', value: name }],
-        issuer: rootName,
+        issuer: named,
         publicKey: leafKey.publicKey,
         signer: root.privateKey,
         validTo,
