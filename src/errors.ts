@@ -368,15 +368,10 @@ export type ErrorCode = keyof typeof CATALOGUE
 /** What a denial or failure is, ready to be shown. Plain data: it crosses process boundaries as JSON. */
 export type ClrkFault = { readonly code: ErrorCode; readonly details: ErrorDetails }
 
+type Description = Omit<Entry, 'why' | 'fix'> & { readonly code: ErrorCode; readonly why: string; readonly fix: string }
+
 /** The entry of `code`: status, fault, title, and the sentences for `details`. */
-export function describe({ code, details }: ClrkFault): {
-  code: ErrorCode
-  status: number
-  fault: Fault
-  title: string
-  why: string
-  fix: string
-} {
+export function describe({ code, details }: ClrkFault): Description {
   const { status, fault, title, why, fix }: Entry = CATALOGUE[code]
   return { code, status, fault, title, why: why(details), fix: fix(details) }
 }
