@@ -1,11 +1,13 @@
 /** A sandbox behind a corporate proxy: its requests, plain HTTP and raw TCP all leave through it, and failures say so. */
 import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import test from 'node:test'
 import { GREETING } from '../upstream/connect-proxy.ts'
 import { drop, startProxy } from '../upstream/world.ts'
-import { auditLines, clrkRun, stateOf } from '../world/clrk.ts'
+import { auditLines, clrkRun, clrkSecretSet, spawnClrkRun, startWorker, stateOf } from '../world/clrk.ts'
 import { grepForCanary } from '../world/leaks.ts'
-import { l4Route, mainJob, secret } from '../world/manifests.ts'
+import { gateway, l4Route, mainJob, secret } from '../world/manifests.ts'
 import { addressOf } from '../world/names.ts'
 import { valuesOf } from '../world/origins.ts'
 import { createWorld } from '../world/world.ts'
@@ -58,4 +60,65 @@ test('everything goes through the proxy of the gateway; without its credential n
     assert.doesNotMatch(told, new RegExp(canary))
     assert.deepEqual(grepForCanary(world, canary, [stateOf(world)]), [])
   }
+})
+
+test('TLS that passes through and raw TCP leave by a proxy that speaks TLS; a reset inside ends that tunnel alone', async t => {
+  const world = await createWorld(t)
+  await drop(world, 'meta l4proto tcp tcp dport != 3128')
+  const proxy = await startProxy(world, { port: 3128, tls: 'private.example.com' })
+  const listeners = [
+    { name: 'tls', protocol: 'TLS', tls: { mode: 'Passthrough' } },
+    { name: 'tcp', protocol: 'TCP', port: 22 },
+  ]
+  const upstreamTLS = { additionalTrustBundleSecretRef: { name: 'proxy-ca' } }
+  const manifests = [
+    gateway({ listeners, upstreamTLS, upstreamProxy: { url: 'https://private.example.com:3128' } }),
+    l4Route([{ destinationHostnames: ['echo.example.com'], ports: [{ port: 443 }, { port: 22 }] }]),
+    secret('proxy-ca', { ca: proxy.authority }),
+  ]
+  const { stdout, stderr } = await clrkRun(world, ['python3', '-c', RESETTING], { manifests })
+  assert.equal(stdout, `200\n${GREETING}200\n`.replaceAll('\r', ''), stderr)
+  const targets = proxy.heads().map(head => /^CONNECT (\S+)/.exec(head)?.[1])
+  assert.deepEqual(targets, [`${ECHO}:443`, `${ECHO}:22`, `${ECHO}:443`])
+  assert.deepEqual(auditLines(world), [])
+  assert.doesNotMatch(readFileSync(join(stateOf(world), 'worker.log'), 'utf8'), /Error|ERR_/)
+})
+
+/** Trusts the stand-ins' CA by the host's own bundle: nobody terminates. */
+const RESETTING = `import http.client, socket, struct
+def ask():
+    connection = http.client.HTTPSConnection("echo.example.com")
+    connection.request("GET", "/")
+    print(connection.getresponse().status, flush=True)
+ask()
+raw = socket.create_connection(("echo.example.com", 22))
+print(raw.recv(100).decode().strip(), flush=True)
+raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+raw.close()
+ask()
+`
+
+test('no idle tunnel outlives the credential that opened it', async t => {
+  const world = await createWorld(t)
+  const proxy = await startProxy(world, { port: 3128 })
+  const upstreamProxy = { url: 'http://private.example.com:3128', secretRef: { name: 'corp-proxy' } }
+  await startWorker(world, mainJob(world.key, { upstreamProxy }))
+  await clrkSecretSet(world, 'corp-proxy', 'token=agent:first')
+  const running = spawnClrkRun(world, ['bash', '-c', `for i in 1 2 3; do ${FAILING} -o /dev/null; echo; read; done`], {
+    arguments: ['--gateway', 'test'],
+    input: 'open',
+  })
+  await running.saw(/200\n/)
+  running.stdin.write('\n')
+  await running.saw(/200\n200\n/)
+  await clrkSecretSet(world, 'corp-proxy', 'token=agent:second')
+  running.stdin.write('\n')
+  await running.saw(/200\n200\n200\n/)
+  running.stdin.end('\n')
+  await running.exited
+  const shown = proxy.heads().map(head => /Basic (\S+)/.exec(head)?.[1] ?? '')
+  assert.deepEqual(
+    shown.map(text => Buffer.from(text, 'base64').toString()),
+    ['agent:first', 'agent:second'],
+  )
 })
