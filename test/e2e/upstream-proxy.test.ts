@@ -1,41 +1,62 @@
 /** A sandbox behind a corporate proxy: its requests, plain HTTP and raw TCP all leave through it, and failures say so. */
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import test from 'node:test'
 import { GREETING } from '../upstream/connect-proxy.ts'
 import { drop, startProxy } from '../upstream/world.ts'
 import { auditLines, clrkRun, clrkSecretSet, spawnClrkRun, startWorker, stateOf } from '../world/clrk.ts'
 import { grepForCanary } from '../world/leaks.ts'
-import { gateway, l4Route, mainJob, secret } from '../world/manifests.ts'
+import { allowHosts, gateway, l4Route, mainJob, secret } from '../world/manifests.ts'
 import { addressOf } from '../world/names.ts'
 import { valuesOf } from '../world/origins.ts'
 import { createWorld } from '../world/world.ts'
 
 const PASSWORD = 'canary-of-the-corporate-proxy'
 const BASIC = `Basic ${Buffer.from(`agent:${PASSWORD}`).toString('base64')}`
-const [PROVIDER, ECHO] = [addressOf('api.anthropic.com'), addressOf('echo.example.com')]
+const [PROVIDER, ECHO, GRPC] = ['api.anthropic.com', 'echo.example.com', 'grpc.example.com'].map(name =>
+  addressOf(name),
+)
 
+/** A client that offers h2 alone, to an origin that speaks HTTP/1.1 and to one that speaks HTTP/2. */
+const ASK_HTTP2 = `(async () => {
+  for (const [origin, path] of [["https://api.anthropic.com", "/v1/messages"], ["https://grpc.example.com", "/"]]) {
+    const stream = require("node:http2").connect(origin).request({ ":path": path })
+    let body = ""
+    for await (const chunk of stream) body += chunk
+    process.stdout.write(body.replace(/.*input_tokens.*/s, "HTTP/1.1") + " ")
+  }
+  process.exit(0)
+})()`
 const SCRIPT = `
 for i in 1 2; do curl -sS -o /dev/null -w '%{http_code} ' https://api.anthropic.com/v1/messages; done
-curl -sS -o /dev/null -w '%{http_code} ' --http2-prior-knowledge https://api.anthropic.com/v1/messages
 curl -sS -o /dev/null -w '%{http_code} ' http://echo.example.com/
+node -e '${ASK_HTTP2}'
 exec 3<>/dev/tcp/echo.example.com/22; head -n 1 <&3`
+/** Speaks HTTP/2 behind the stand-in's TLS. */
+const HTTP2 = `require('node:http2').createServer((request, response) => response.end('HTTP/' + request.httpVersion))
+  .listen(7006, '127.0.0.1', () => console.log('up'))`
 const FAILING = 'curl -sS -w "%{http_code}" https://api.anthropic.com/v1/messages'
 
 test('everything goes through the proxy of the gateway; without its credential nothing leaves, and the agent reads why', async t => {
   const world = await createWorld(t)
   await drop(world, 'meta l4proto tcp tcp dport != 3128')
   const proxy = await startProxy(world, { port: 3128, credential: BASIC })
+  await world.spawnInternet([process.execPath, '-e', HTTP2]).saw(/up/)
   const run = (values: Record<string, string>, script: string) => {
     const upstreamProxy = { url: 'http://private.example.com:3128', secretRef: { name: 'corp-proxy' } }
     const echo = l4Route([{ destinationHostnames: ['echo.example.com'], ports: [{ port: 80 }, { port: 22 }] }])
-    const manifests = [...mainJob(world.key, { upstreamProxy }), echo, secret('corp-proxy', values)]
-    return clrkRun(world, ['bash', '-c', script], { manifests })
+    const manifests = [
+      ...[...mainJob(world.key, { upstreamProxy }), echo, allowHosts('grpc.example.com')],
+      secret('corp-proxy', values),
+    ]
+    const path = [dirname(process.execPath), '/usr/local/bin:/usr/bin:/bin'].join(':')
+    const env = { PATH: path, HOME: join(world.directory, 'home'), LANG: 'C.UTF-8' }
+    return clrkRun(world, ['bash', '-c', script], { manifests, env })
   }
 
   const { stdout, stderr } = await run({ username: 'agent', password: PASSWORD }, SCRIPT)
-  assert.equal(stdout.replace('\r', ''), `200 200 200 200 ${GREETING.replace('\r', '')}`, stderr)
+  assert.equal(stdout.replace('\r', ''), `200 200 200 HTTP/1.1 HTTP/2.0 ${GREETING.replace('\r', '')}`, stderr)
   const requests = await world.requests()
   assert.equal(requests.length, 4)
   for (const request of requests.filter(({ role }) => role === 'provider')) {
@@ -44,7 +65,7 @@ test('everything goes through the proxy of the gateway; without its credential n
   assert.equal(requests[0]?.connection, requests[1]?.connection) // a tunnel is pooled like any connection
   assert.doesNotMatch(JSON.stringify(requests), /proxy-authorization/i)
   const targets = proxy.heads().map(head => /^CONNECT (\S+)/.exec(head)?.[1])
-  assert.deepEqual([...new Set(targets)], [`${PROVIDER}:443`, `${ECHO}:80`, `${ECHO}:22`])
+  assert.deepEqual([...new Set(targets)], [`${PROVIDER}:443`, `${ECHO}:80`, `${GRPC}:443`, `${ECHO}:22`])
   assert.ok(proxy.heads().every(head => head.includes(`\r\nProxy-Authorization: ${BASIC}\r\n`)))
 
   const before = proxy.heads().length
