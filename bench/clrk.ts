@@ -12,7 +12,7 @@ import { LOOP, openShell, type Shell } from './shell.ts'
 
 const CLRK = join(import.meta.dirname, '../src/clrk')
 
-export async function startClrk(rig: Rig, version: string): Promise<Contender> {
+export async function startClrk(rig: Rig, version: string, launcher = CLRK): Promise<Contender> {
   const state = join(rig.directory, 'state')
   const manifests = join(rig.directory, 'manifests.yaml')
   writeFileSync(manifests, clrkManifests(rig.authorization, LINKS.internet), { mode: 0o600 })
@@ -22,7 +22,7 @@ export async function startClrk(rig: Rig, version: string): Promise<Contender> {
   const open = async (): Promise<Shell> => {
     const options = ['--state', state, '-f', manifests, '--workspace', join(rig.directory, 'load'), '--json']
     const limits = ['--cpus', `${LIMITS.cpus}`, '--memory', `${LIMITS.memoryBytes}`, '--pids', `${LIMITS.pids}`]
-    const argv = ['sh', CLRK, 'run', ...options, ...limits, '--', '/bin/sh', '-c', LOOP]
+    const argv = ['sh', launcher, 'run', ...options, ...limits, '--', '/bin/sh', '-c', LOOP]
     const shell = await openShell(rig.spawn('host', PROCESSORS.contender, argv, { piped: true }), 'a clrk sandbox')
     return {
       run: shell.run,

@@ -4,7 +4,7 @@
  */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { copyFileSync, cpSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { startClrk } from './clrk.ts'
@@ -54,7 +54,7 @@ async function main(wanted: string, file: string | undefined): Promise<void> {
   try {
     mkdirSync(join(rig.directory, 'load'))
     copyFileSync(TOOLS.load, join(rig.directory, 'load/load'))
-    const clrk = await startClrk(rig, '')
+    const clrk = await startClrk(rig, '', withInspector(rig))
     try {
       await GROUPS[group].run({ rig, seconds: 12 }, clrk) // V8 needs some 50,000 requests until its code is what it stays
       const stop = await sample(rig, clrk.resident?.roots[0] ?? 0)
@@ -69,6 +69,21 @@ async function main(wanted: string, file: string | undefined): Promise<void> {
   } finally {
     await rig.close()
   }
+}
+
+/** The launcher of a copy of this code whose shards open an inspector at SIGUSR1, which no real one does. */
+function withInspector({ directory }: Rig): string {
+  const from = join(import.meta.dirname, '..')
+  const to = join(directory, 'clrk')
+  for (const part of ['src', 'netns', 'images', 'package.json'])
+    cpSync(join(from, part), join(to, part), { recursive: true })
+  symlinkSync(join(from, 'node_modules'), join(to, 'node_modules'))
+  const spec = join(to, 'src/worker/shard-spec.ts')
+  const text = readFileSync(spec, 'utf8')
+  const open = text.replace("'--disable-sigusr1', ", '')
+  if (open === text) throw new Error(`profile: ${spec} has another spelling of the flags`)
+  writeFileSync(spec, open)
+  return join(to, 'src/clrk')
 }
 
 async function sample(rig: Rig, shard: number): Promise<() => Promise<Profile>> {

@@ -57,8 +57,14 @@ export async function startEngine(
     running = null
   }
 
+  async function removeContainers(): Promise<void> {
+    const all = await docker.listContainers({ all: true })
+    await Promise.allSettled(all.map(({ Id }) => docker.getContainer(Id).remove({ force: true, v: true })))
+  }
+
   rmSync(join(kept, 'libpod'), { recursive: true, force: true }) // Podman's notes of where it ran before; images stay
   await start()
+  if (data !== undefined) await removeContainers() // of one that was killed and not started again
   const scratch = mkdtempSync(join(directory, 'scratch-'))
   for (const path of [directory, scratch]) chmodSync(path, 0o755) // other users pass through to trust stores
   return {
@@ -70,14 +76,11 @@ export async function startEngine(
     start,
     stop: async () => {
       // Some are going already; Podman removes no container while another is joined to it.
-      for (let round = 0; running !== null && round < 2; round++) {
-        const all = await docker.listContainers({ all: true })
-        await Promise.allSettled(all.map(({ Id }) => docker.getContainer(Id).remove({ force: true, v: true })))
-      }
-      await end('SIGTERM')
-      // An engine that is killed while it starts a container forgets the shim that it had just made.
-      for (const pid of processesNaming(directory))
-        if (/^containerd-shim/.test(nameOf(pid))) process.kill(pid, 'SIGKILL')
+      for (let round = 0; running !== null && round < 2; round++) await removeContainers()
+      // Asked to end, Docker waits a second for its containerd. And one that is killed while it starts a container forgets
+      // the shim that it had just made.
+      await end('SIGKILL')
+      for (const pid of processesNaming(directory)) if (/^containerd/.test(nameOf(pid))) process.kill(pid, 'SIGKILL')
       await eventually(() => (processesNaming(directory).length === 0 ? true : null))
       removeCgroups(basename(directory))
       for (const path of [directory, kept]) unmountBelow(path) // what an engine that was killed had mounted

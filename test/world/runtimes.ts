@@ -2,11 +2,9 @@
  * One test on every runtime: the same source, once as a program of the world's host and once in an image of the same
  * programs, by an engine on that host.
  */
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import test, { after, type TestContext } from 'node:test'
+import test, { type TestContext } from 'node:test'
 import { ENGINE, type Engine, type EngineKind, startEngine } from './engine.ts'
+import { engineData } from './engine-data.ts'
 import { importMachineImage, MACHINE_IMAGE } from './machine-image.ts'
 import { createWorld, type World, type WorldOptions } from './world.ts'
 
@@ -40,7 +38,7 @@ export async function createPlace(t: TestContext, place: Place, options: WorldOp
       const running = world.spawnHost(argv)
       return { kill: signal => running.kill(signal), exited: running.exited }
     },
-    { kind: place, data: dataOf(place) },
+    { kind: place, data: engineData(place) },
   )
   engines.push(engine)
   await importMachineImage(engine)
@@ -49,18 +47,6 @@ export async function createPlace(t: TestContext, place: Place, options: WorldOp
   const { code, stderr } = await world.host(['sh', '-c', script, engine.socket])
   if (code !== 0) throw new Error(stderr)
   return { ...world, engine, image: MACHINE_IMAGE }
-}
-
-const kept = new Map<EngineKind, string>()
-after(() => {
-  for (const path of kept.values()) rmSync(path, { recursive: true })
-})
-
-/** One engine after the other uses it, so that a file imports its image once. */
-function dataOf(kind: EngineKind): string {
-  const path = kept.get(kind) ?? mkdtempSync(join(tmpdir(), 'engine-data-'))
-  kept.set(kind, path)
-  return path
 }
 
 function only(places: readonly Place[]): readonly Place[] {
