@@ -104,6 +104,7 @@ async function session(options: DevOptions, { line: show }: Screen, stopping: Ab
           `${agent.kind} ${shortName(agent)}: ${agent.gateway === null ? 'no network' : `gateway ${agent.gateway}`}`,
         )
       }
+      show('worker', 'ready')
       const { callerEnvironment, runtime } = options
       const callerDirectory = programDirectory ?? process.cwd()
       const host: AgentHost = { run: client.run, show, runtime, callerEnvironment, callerDirectory, stopping }

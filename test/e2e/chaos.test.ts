@@ -71,13 +71,16 @@ async function killOne(world: World, random: () => number, programs: readonly st
 
 /**
  * The engine was started anew: its processes and sockets are others by now. A shim that it had just made when it was
- * killed is forgotten by it (containerd 1.6; some three of thirty kills); what would run in it is seen itself.
+ * killed is forgotten by it (containerd 1.6; some three of thirty kills); what would run in it is seen itself. So is the
+ * layer that it had mounted to prepare a container's.
  */
 function withEngineOf(before: Snapshot, after: Snapshot): Snapshot {
   const isProcess = (it: string) => /^\d+ (\S*\/)?(dockerd|containerd|containerd-shim-runc-v2) /.test(it)
   const isSocket = (it: string) => /^@[0-9a-f]+$|\/libnetwork\/|\/run\/containerd\/s\//.test(it)
+  const isLayer = (it: string) => /^\/ \S+\/overlay2\/\w+-init\/merged /.test(it)
   return {
     ...before,
+    mounts: [...before.mounts, ...after.mounts.filter(isLayer)],
     processes: [...before.processes, ...after.processes.filter(isProcess)],
     sockets: [...before.sockets, ...after.sockets.filter(isSocket)],
     files: [...before.files, ...after.files.filter(isSocket)],

@@ -1,9 +1,7 @@
 /** clrk's own command line, on the pretend host of a world. */
 import assert from 'node:assert/strict'
 import { chownSync, existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs'
-import { connect } from 'node:net'
 import { join, resolve } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
 import type { AuditLine } from '../../src/shard/protocol.ts'
 import type { RunRecord, WorkerStatus } from '../../src/worker/control.ts'
 import type { Finished, MachineProcess, RunOptions } from './machine.ts'
@@ -50,7 +48,7 @@ export async function clrkRecord(
   return { ...finished, stdout: lines.map(line => `${line}\n`).join(''), record: JSON.parse(last) as RunRecord }
 }
 
-/** `clrk dev` with `manifests`, up to the moment when its control socket answers. */
+/** `clrk dev` with `manifests`, up to the moment when they are applied; rejects when it ends before. */
 export async function startWorker(
   world: World,
   manifests: readonly Resource[],
@@ -58,7 +56,7 @@ export async function startWorker(
 ): Promise<MachineProcess> {
   const file = writeManifests(world, manifests, `${state}-worker.yaml`)
   const worker = world.spawnHost([...CLRK, 'dev', '-f', file, '--state', stateOf(world, state), ...more], options)
-  await answers(worker, join(stateOf(world, state), 'control.sock'))
+  await worker.saw(/ ready$/m)
   return worker
 }
 
@@ -107,26 +105,6 @@ export function runArguments(world: World, argv: readonly string[], options: Clr
     ...(world.image === null ? [] : ['--image', world.image]),
     ...[...more, '--', ...argv],
   ]
-}
-
-/** Resolves once something listens on the unix socket `path`; rejects when `worker` ends before. */
-async function answers(worker: MachineProcess, path: string): Promise<void> {
-  let ended: Finished | null = null
-  worker.exited.then(finished => {
-    ended = finished
-  })
-  while (!(await accepts(path))) {
-    if (ended !== null) throw new Error(`the worker ended: ${JSON.stringify(ended)}`)
-    await sleep(50)
-  }
-}
-
-function accepts(path: string): Promise<boolean> {
-  return new Promise(done => {
-    const socket = connect(path)
-    socket.once('connect', () => done(true)).once('error', () => done(false))
-    socket.once('connect', () => socket.destroy())
-  })
 }
 
 let files = 0
