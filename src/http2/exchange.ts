@@ -127,7 +127,12 @@ function acquire(exchange: Exchange, forward: Http2Forward, outgoing: string, fr
   exchange.phase = 'decide'
   exchange.deadline.set(forward.firstByteMs)
   try {
-    proceed(exchange, forward.acquire(fresh), (_, upstream) => open(exchange, upstream, outgoing), giveBack)
+    proceed(
+      exchange,
+      forward.acquire(fresh, streams(exchange)),
+      (_, upstream) => open(exchange, upstream, outgoing),
+      giveBack,
+    )
   } catch (error) {
     broken(exchange, error)
   }
@@ -197,11 +202,18 @@ function endRequest(exchange: Exchange): void {
   leg.end(allowedTrailers(requestTrailers, taken))
 }
 
+/** Of unknown length, or announced: gRPC is both. A body of known length may as well go out in HTTP/1.1. */
+function streams({ head, requestDone }: Exchange): boolean {
+  return head === null || (!requestDone && head.framing.kind === 'none') || head.names.some(name => TRAILS.test(name))
+}
+
 /** For one whom nobody waits for any more. */
 function giveBack(upstream: Upstream): void {
   if (upstream.kind === 'http2') return upstream.release(true)
   upstream.lease.socket.destroy()
   upstream.lease.release(false)
 }
+
+const TRAILS = /^(?:te|trailer)$/
 
 function ignore(): void {}

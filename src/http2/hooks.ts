@@ -28,8 +28,11 @@ export type Http2Hooks = {
 export type Http2Decision = Http2Forward | Answer | ReadBody<Http2Forward>
 
 export type Http2Forward = Omit<Forward, 'acquire' | 'upgrade'> & {
-  /** Something to send the request on. `fresh`: because what was given first refused it. May reject with a ClrkError. */
-  readonly acquire: (fresh: boolean) => Upstream | Promise<Upstream>
+  /**
+   * Something to send the request on. `fresh`: because what was given first refused it. `streams`: it may need what only
+   * HTTP/2 has, a body that goes on while the answer comes, or trailers. May reject with a ClrkError.
+   */
+  readonly acquire: (fresh: boolean, streams: boolean) => Upstream | Promise<Upstream>
 }
 
 /** What the origin speaks, lent for one exchange. */

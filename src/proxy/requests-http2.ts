@@ -20,7 +20,9 @@ export function serveHttp2Requests(
   return serveHttp2(agent, {
     ...bounds(context, authority),
     decide: head =>
-      decide(context, authority, head, (fresh: boolean) => upstream.acquire(authority.name, authority.port, fresh)),
+      decide(context, authority, head, (fresh: boolean, streams: boolean) =>
+        upstream.acquire(authority.name, authority.port, fresh, streams),
+      ),
     failed: (head, fault) => {
       if (head === null) refused(context, authority, fault)
       return answer(context, fault)

@@ -1,22 +1,23 @@
 /**
- * Upstream connections for agents that speak HTTP/2: sessions to origins that choose h2 by ALPN, shared by the exchanges
- * of one gateway and of no other; leases of the HTTP/1.1 pool to origins that do not. A session that is closing
- * (GOAWAY), lost or idle is forgotten, and the next exchange dials anew.
+ * Upstream connections for agents that speak HTTP/2: leases of the HTTP/1.1 pool, which cost a third, where the exchange
+ * needs no more and the origin chooses it by ALPN; else sessions to origins that choose h2, shared by the exchanges of one
+ * gateway and of no other. A session that is closing (GOAWAY), lost or idle is forgotten, and the next exchange dials
+ * anew.
  */
 import { type ClientHttp2Session, connect, type SecureClientSessionOptions } from 'node:http2'
 import type { TLSSocket } from 'node:tls'
 import type { Upstream } from '../http2/hooks.ts'
 import { LIMITS } from '../limits.ts'
 import type { HostName } from '../policy/policy.ts'
-import { type DialContext, dialTls } from './dial.ts'
-import type { UpstreamPool } from './pool.ts'
+import { type DialContext, dialTls, faultOf } from './dial.ts'
+import type { Lease, UpstreamPool } from './pool.ts'
 
 export type Http2Pool = {
   /**
-   * `fresh`: what was given before refused the request; another connection where one more may be opened. Rejects as
-   * `dialTls` does.
+   * `fresh`: what was given before refused the request; another connection where one more may be opened. `streams`: the
+   * exchange needs HTTP/2 where the origin has it. Rejects as `dialTls` does.
    */
-  readonly acquire: (name: HostName, port: number, fresh: boolean) => Promise<Upstream>
+  readonly acquire: (name: HostName, port: number, fresh: boolean, streams: boolean) => Promise<Upstream>
   /** After a change of policy or trust: nothing new goes out on any session; open exchanges end as they will. */
   readonly clear: () => void
   /** Ends every session and its exchanges. */
@@ -29,8 +30,10 @@ type Host = {
   readonly sessions: Session[]
   /** A connection is being made; others wait for it and look again. */
   dialling: Promise<Upstream> | null
-  /** Until then (`performance.now()`) it is known to speak HTTP/1.1. */
+  /** Until then (`performance.now()`) it is known to speak HTTP/1.1 only. */
   http1Until: number
+  /** Until then it is known to choose HTTP/1.1 by ALPN not even where nothing else is offered. */
+  http2Until: number
   /** Forgotten by `clear`: what was being dialled then serves one exchange. */
   gone: boolean
 }
@@ -46,7 +49,12 @@ export function createHttp2Pool(context: () => DialContext, http1: UpstreamPool)
       for (const session of [...host.sessions]) {
         if (session.open === 0 && session.idleSince < oldest) drop(host, session)
       }
-      if (host.sessions.length === 0 && host.dialling === null && host.http1Until < performance.now()) hosts.delete(key)
+      if (
+        host.sessions.length === 0 &&
+        host.dialling === null &&
+        Math.max(host.http1Until, host.http2Until) < performance.now()
+      )
+        hosts.delete(key)
     }
   }, LIMITS.upstreamIdleMs / 4)
   sweep.unref()
@@ -54,7 +62,7 @@ export function createHttp2Pool(context: () => DialContext, http1: UpstreamPool)
   function hostOf(key: string): Host {
     let host = hosts.get(key)
     if (host === undefined) {
-      host = { sessions: [], dialling: null, http1Until: Number.NEGATIVE_INFINITY, gone: false }
+      host = { sessions: [], dialling: null, http1Until: 0, http2Until: 0, gone: false }
       hosts.set(key, host)
     }
     return host
@@ -99,8 +107,24 @@ export function createHttp2Pool(context: () => DialContext, http1: UpstreamPool)
     return lend(host, session)
   }
 
+  /** Null where the origin does not choose HTTP/1.1. */
+  async function acquireHttp1(host: Host, name: HostName, port: number, fresh: boolean): Promise<Lease | null> {
+    if (host.http2Until > performance.now()) return null
+    try {
+      const lease = await http1.acquire(name, port, fresh)
+      if (lease.socket.alpnProtocol === 'http/1.1') return lease
+      lease.release(false)
+    } catch (error) {
+      if (faultOf(error).code !== 'CLRK_UPSTREAM_TLS') throw error
+    }
+    host.http2Until = performance.now() + LIMITS.http2AskAgainMs
+    return null
+  }
+
   return {
-    acquire: async (name, port, fresh) => {
+    acquire: async (name, port, fresh, streams) => {
+      const lease = streams ? null : await acquireHttp1(hostOf(`${name}:${port}`), name, port, fresh)
+      if (lease !== null) return { kind: 'http1', lease }
       for (let another = fresh; ; another = false) {
         const host = hostOf(`${name}:${port}`)
         if (host.http1Until > performance.now()) {

@@ -218,7 +218,7 @@ test('a change of policy drops idle sessions, and an exchange that is open ends 
 test('a connection that was being made when the policy changed serves its exchange, then is closed', async t => {
   const { rig, next, sessions } = await start(t)
   const agent = rig.agent()
-  const answer = get(agent, {})
+  const answer = get(agent, { te: 'trailers' })
   while (rig.counters.requests === 0) await turn()
   assert.equal(sessions.length, 0)
   rig.changePolicy('requestTimeout: 7s')

@@ -15,7 +15,7 @@ test('the head that goes out is HTTP/1.1 with one framing, and the connection is
   const ask = async (headers: Record<string, string | string[]>, body?: string) => {
     assert.equal((await get(agent, headers, body)).body.toString(), 'ok')
   }
-  await ask({ ':path': '/first' }) // made while asking for h2, used once
+  await ask({ ':path': '/first', te: 'trailers' }) // made while asking for h2, used once
   await ask({ ':path': '/1', cookie: ['a=1', 'b=2'], 'x-a': '\xff', te: 'trailers' })
   await ask({ ':path': '/2', ':method': 'POST' }, 'body')
   await ask({ ':path': '/3', ':method': 'POST', 'content-length': '4' }, 'body')
@@ -37,8 +37,11 @@ test('a connection that was answered before its request had ended is not used ag
   const { rig, seen } = await start(t, () => OK)
   const agent = rig.agent()
   await get(agent, {})
-  const early = agent.request({ ':method': 'POST', ':path': '/early' })
-  assert.equal((await answered(early)).body.toString(), 'ok')
+  // On a connection made while asking for h2, then on the one that waits.
+  for (const _ of [1, 2]) {
+    const early = agent.request({ ':method': 'POST', ':path': '/early' })
+    assert.equal((await answered(early)).body.toString(), 'ok')
+  }
   await get(agent, { ':path': '/next' })
   assert.equal(seen.length, 3)
   assert.match(seen[2] ?? '', /^GET \/next/)
@@ -58,7 +61,7 @@ for (const [what, answer, status] of [
     await get(agent, {})
     assert.equal((await get(agent, { ':path': '/bad' })).headers[':status'], status)
     assert.equal((await get(agent, { ':path': '/next' })).headers[':status'], 200)
-    assert.equal(seen.length, 3)
+    assert.equal(seen.length, 2)
   })
 }
 
@@ -96,7 +99,8 @@ test('a stale connection is replaced once, where that is safe', async t => {
   assert.equal((await get(agent, { ':path': '/stale' })).headers[':status'], 502)
   assert.equal(seen.length, 3) // the pooled one, then a fresh one
   await get(agent, {})
-  assert.equal((await get(agent, { ':path': '/stale', ':method': 'POST' }, 'x')).headers[':status'], 502)
+  const post = { ':path': '/stale', ':method': 'POST', 'content-length': '1' }
+  assert.equal((await get(agent, post, 'x')).headers[':status'], 502)
   assert.equal(seen.length, 4)
 })
 
