@@ -71,7 +71,14 @@ export function parseRequest<T>(schema: z.ZodType<T>, value: unknown): T {
   })
 }
 
-/** What a client is told of `error`. */
+/** What a client is told of `error`: a boot writes in many places, and each may find the disk full. */
 export function faultOf(error: unknown): ClrkFault {
-  return isClrkError(error) ? error.fault : clrkError('CLRK_INTERNAL', { reason: messageOf(error) }).fault
+  if (isClrkError(error)) return error.fault
+  const reason = messageOf(error)
+  const { code, path = 'one of its files' } = error as NodeJS.ErrnoException
+  return code !== undefined && DISK.has(code)
+    ? { code: 'CLRK_STATE_UNWRITABLE', details: { file: path, reason } }
+    : { code: 'CLRK_INTERNAL', details: { reason } }
 }
+
+const DISK: ReadonlySet<string> = new Set(['ENOSPC', 'EDQUOT', 'EROFS'])

@@ -2,19 +2,17 @@
 import assert from 'node:assert/strict'
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import test from 'node:test'
 import { clrkRun, clrkStatus, spawnClrkRun, stateOf } from '../world/clrk.ts'
 import { assertNothingLeft, snapshot } from '../world/leaks.ts'
-import { createWorld } from '../world/world.ts'
+import { testEverywhere } from '../world/runtimes.ts'
 
 const ASK = 'curl -sS -o /dev/null -w "%{http_code}\\n" https://echo.example.com/'
 
-test('a state on a full disk', async t => {
-  const world = await createWorld(t)
+testEverywhere('a state on a full disk', async world => {
   const before = snapshot(world)
   const state = stateOf(world)
   const host = async (script: string) => assert.equal((await world.host(['sh', '-c', script])).code, 0, script)
-  await host(`mkdir ${state} && chmod 700 ${state} && mount -t tmpfs -o size=2m,mode=700 tmpfs ${state}`)
+  await host(`mkdir ${state} && chmod 700 ${state} && mount -t tmpfs -o size=3m,mode=700 tmpfs ${state}`)
   const run = { allow: ['echo.example.com'] }
 
   const agent = spawnClrkRun(world, ['sh', '-c', `${ASK}; read line; ${ASK}; exit 3`], { ...run, input: 'open' })
@@ -39,12 +37,11 @@ test('a state on a full disk', async t => {
   await assertNothingLeft(world, { ...before, mounts: snapshot(world).mounts })
   const seen = `/proc/${world.machine.init}/root${state}` // mounted on that machine alone
   const records = readFileSync(join(seen, 'runs.jsonl'), 'utf8').trimEnd().split('\n')
+  const codes = records.map((line): number => JSON.parse(line).exit.code)
+  // A boot that had begun when the disk was found full is a run, too.
   assert.deepEqual(
-    records.map(line => JSON.parse(line).exit),
-    [
-      { code: 3, signal: null },
-      { code: 0, signal: null },
-    ],
+    codes.filter(code => code !== 125),
+    [3, 0],
   )
   assert.deepEqual(readdirSync(join(seen, 'running')), [])
 })
