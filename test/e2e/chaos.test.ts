@@ -1,7 +1,8 @@
 /**
  * Workers, shards and the engine killed at random moments of boots under load: nothing is left, nobody gets out, every
- * run that a worker took has a record. `CLRK_CHAOS_KILLS=100` for a long one; the seed is printed, `CLRK_CHAOS_SEED`
- * repeats it.
+ * run that a worker took has a record. A long one, of which the printed seed (CLRK_CHAOS_SEED) repeats the moments:
+ *
+ *   CLRK_CHAOS_KILLS=100 sh src/clrk --node --test --test-timeout=1800000 test/e2e/chaos.test.ts
  */
 import assert from 'node:assert/strict'
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
