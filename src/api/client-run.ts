@@ -14,13 +14,21 @@ type Options = {
   readonly socketPath: string
   readonly request: RunRequest
   readonly abort: AbortSignal
+  readonly progress: (line: string) => void
   /** Makes the error for a connection that ended. */
   readonly lost: (error: unknown) => Error
   readonly faultToError: (value: unknown) => Error
 }
 
 /** Starts a run; rejects with the worker's fault, or with `lost`'s where the connection ends first. */
-export async function openRun({ socketPath, request, abort, lost, faultToError }: Options): Promise<StartedRun> {
+export async function openRun({
+  socketPath,
+  request,
+  abort,
+  progress,
+  lost,
+  faultToError,
+}: Options): Promise<StartedRun> {
   const { socket, head } = await upgrade(socketPath).catch(error => {
     throw lost(error)
   })
@@ -47,8 +55,9 @@ export async function openRun({ socketPath, request, abort, lost, faultToError }
   }
 
   const handleJson = (value: unknown) => {
-    const message = value as { started?: { id: string }; record?: RunRecord }
-    if (message?.started !== undefined) started.resolve(message.started.id)
+    const message = value as { progress?: string; started?: { id: string }; record?: RunRecord }
+    if (message?.progress !== undefined) progress(message.progress)
+    else if (message?.started !== undefined) started.resolve(message.started.id)
     else if (message?.record !== undefined) record.resolve(message.record)
     else fail(faultToError(value))
   }

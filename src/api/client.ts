@@ -24,7 +24,7 @@ export type Client = {
   readonly apply: (request: ApplyRequest) => Promise<ApplyResult>
   readonly setSecret: (secret: SecretInput) => Promise<{ readonly keys: readonly string[] }>
   /** Resolves once the agent runs. Its streams have to be read; aborting ends the sandbox. */
-  readonly run: (request: RunRequest, abort: AbortSignal) => Promise<StartedRun>
+  readonly run: (request: RunRequest, abort: AbortSignal, progress?: (line: string) => void) => Promise<StartedRun>
   /** Resolves once every later event will reach `listener`. */
   readonly watch: (listener: (event: WorkerEvent) => void) => Promise<Watch>
   /** Resolves when the worker has gone, or on `close`. */
@@ -75,7 +75,8 @@ export async function connect(state: string): Promise<Client> {
     status: () => json('GET', '/v1/status'),
     apply: request => json('POST', '/v1/apply', request),
     setSecret: secret => json('POST', '/v1/secret', secret),
-    run: (request, abort) => openRun({ socketPath: short.path, request, abort, lost, faultToError }),
+    run: (request, abort, progress = () => {}) =>
+      openRun({ socketPath: short.path, request, abort, progress, lost, faultToError }),
     watch: async listener => {
       const response = await call('GET', '/v1/watch').catch(error => {
         throw lost(error)

@@ -2,7 +2,7 @@
  * One run on an upgraded control connection, the worker's end.
  *
  * From the client: `json` RunRequest, then stdin as `data` and `eof`, `credit`, `signal`, `resize`, `stop`.
- * To the client: `json` {started: {id}} or {fault}; stdout and stderr; `exit` as soon as the agent ended;
+ * To the client: `json` {progress} while an image is pulled, {started: {id}} or {fault}; stdout and stderr; `exit` as soon as the agent ended;
  * `json` {record} after the streams' ends. A client that goes before that ends its sandbox.
  */
 import type { Socket } from 'node:net'
@@ -42,7 +42,8 @@ export async function serveRun(control: WorkerControl, socket: Socket, head: Buf
 
   try {
     const parsed = parseRequest(runRequest, await request)
-    const run = await control.run(parsed, gone.signal)
+    const progress = (line: string) => send({ type: 'json', value: { progress: line } })
+    const run = await control.run(parsed, gone.signal, progress)
     const streams = connectStreams(run, send)
     handle = streams.handle
     send({ type: 'json', value: { started: { id: run.sandbox.id } } })

@@ -12,6 +12,7 @@ import { makeRaw } from '../kernel/terminal.ts'
 import type { RunningSandbox } from '../runtimes/runtime.ts'
 import type { RunRequest } from '../worker/control.ts'
 import { descriptorWriter } from './descriptor-writer.ts'
+import { printable } from './render.ts'
 
 /** A terminal where stdin and stdout are one and it is ours to read (a background job's is not), else pipes. */
 export function callerTerminal(): RunRequest['stdio'] {
@@ -34,7 +35,7 @@ export async function attach(join: () => Promise<Client>, request: RunRequest, j
   for (const signal of FORWARDED) process.on(signal, () => deliver(signal))
 
   const client = await join()
-  const run = await client.run(request, abort.signal)
+  const run = await client.run(request, abort.signal, line => process.stderr.write(`clrk: ${printable(line)}\n`))
   const { sandbox } = run
   let forwarded = 0
   deliver = signal => {

@@ -72,7 +72,9 @@ async function runOnce(agent: AgentSummary, host: AgentHost, input: string): Pro
     stdio: { kind: 'pipes' },
   }
   try {
-    const { sandbox, record } = await host.run(request, new AbortController().signal)
+    const { sandbox, record } = await host.run(request, new AbortController().signal, line =>
+      host.show('worker', `${name}: ${line}`),
+    )
     record.catch(() => {}) // `exited` says the same
     host.show('worker', `${name} runs in sandbox ${sandbox.id}`)
     sandbox.stdin.on('error', () => {}) // an agent need not read its event

@@ -131,8 +131,8 @@ export type WorkerControl = {
   readonly status: () => WorkerStatus
   readonly apply: (request: ApplyRequest) => Promise<ApplyResult>
   readonly setSecret: (secret: SecretInput) => Promise<{ readonly keys: readonly string[] }>
-  /** `onSandbox` semantics: resolves once the agent runs. Abort the signal to stop it. */
-  readonly run: (request: RunRequest, abort: AbortSignal) => Promise<StartedRun>
+  /** Resolves once the agent runs. Abort the signal to stop it. `progress` hears what a pull does until then. */
+  readonly run: (request: RunRequest, abort: AbortSignal, progress: (line: string) => void) => Promise<StartedRun>
   /** Calls `listener` for every event until the returned function is called. */
   readonly watch: (listener: (event: WorkerEvent) => void) => () => void
   /** Ends every sandbox and shard, then resolves. */

@@ -77,7 +77,6 @@ export async function createWorker(state: State, version: string): Promise<Worke
   const reconciler = createReconciler({ engine, interrupted: runs.interrupted, log })
   await reconciler.begin()
   const booting = { supervisor, runs, log }
-  const images = { engine, reconciler, progress: (line: string) => log('info', line) }
   const live = new Map<string, { started: StartedRun; agent: string; gateway: string; done: Promise<unknown> }>()
   let programDirectory: string | null = null
   let stopping = false
@@ -86,10 +85,10 @@ export async function createWorker(state: State, version: string): Promise<Worke
     return gateways.resources().filter(resource => resource.kind === 'TaskAgent' || resource.kind === 'DaemonAgent')
   }
 
-  async function run(request: RunRequest, abort: AbortSignal): Promise<StartedRun> {
+  async function run(request: RunRequest, abort: AbortSignal, progress: (line: string) => void): Promise<StartedRun> {
     if (stopping) throw clrkError('CLRK_WORKER_GONE', { state: state.directory, reason: 'it is stopping' })
     const boot = bootOf(newSandboxId(), request)
-    const prepare = preparing(boot, request.runtime)
+    const prepare = preparing(boot, request.runtime, progress)
     const adopted = await adoptSandbox(booting, reconciler, boot)
     const started = adopted ?? (await bootSandbox(booting, boot, prepare))
     const { id } = started.sandbox
@@ -113,7 +112,7 @@ export async function createWorker(state: State, version: string): Promise<Worke
   }
 
   /** Throws CLRK_ARGUMENT_INVALID where the runtime that is asked for cannot boot this. */
-  function preparing(boot: BootRequest, wanted: RunRequest['runtime']): Preparing {
+  function preparing(boot: BootRequest, wanted: RunRequest['runtime'], progress: (line: string) => void): Preparing {
     const refuse = (reason: string, fix: string) =>
       clrkError('CLRK_ARGUMENT_INVALID', { argument: '--runtime', reason, fix })
     if (boot.image === null) {
@@ -121,7 +120,7 @@ export async function createWorker(state: State, version: string): Promise<Worke
       return prepareLocal(local, boot)
     }
     if (wanted === 'local') throw refuse('local runs programs of this machine, not images', 'Use --runtime docker.')
-    return prepareImage(images, boot, boot.image)
+    return prepareImage({ engine, reconciler, progress }, boot, boot.image)
   }
 
   function commandBoot(id: string, request: RunRequest): BootRequest {

@@ -1,10 +1,11 @@
 /** What only images have: one that is nowhere, one without a shell, and nothing left after their worker was killed. */
 import assert from 'node:assert/strict'
-import { readFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { clrkRecord, clrkRun, clrkStatus, REPOSITORY, spawnClrkRun, startWorker, stateOf } from '../world/clrk.ts'
 import { type Engine, importImage } from '../world/engine.ts'
 import { eventually } from '../world/eventually.ts'
+import { REPOSITORY as IMAGE } from '../world/registry.ts'
 import { ALL_PLACES, testEverywhere } from '../world/runtimes.ts'
 import type { World } from '../world/world.ts'
 
@@ -16,6 +17,36 @@ testEverywhere('an image that is nowhere is one line that names it', { places },
     assert.notEqual(code, 0)
     assert.match(stderr, new RegExp(`^clrk: the image cannot be had: ${image}: .*(no such host|refused).*\\n$`))
   }
+})
+
+testEverywhere('an image of a registry is pulled with the login of this machine, and once', { places }, async world => {
+  const [user, other] = ['agent-team:canary-of-the-registry', 'agent-team:wrong-canary']
+  const registry = world.spawnHost([process.execPath, join(import.meta.dirname, '../world/registry.ts'), '5000', user])
+  await registry.saw(/ready/)
+  const image = `127.0.0.1:5000/${IMAGE}:1`
+  const home = join(world.directory, 'docker-config')
+  const env = { PATH: process.env.PATH ?? '', HOME: world.directory, DOCKER_CONFIG: home }
+  const login = (as: string) => {
+    const auths = { '127.0.0.1:5000': { auth: Buffer.from(as).toString('base64') } }
+    writeFileSync(join(home, 'config.json'), JSON.stringify({ auths }))
+  }
+  mkdirSync(home)
+  const run = () => clrkRun({ ...world, image }, ['echo', 'from', 'the', 'registry'], { env })
+
+  login(other)
+  const refused = await run()
+  assert.equal(refused.code, 1)
+  assert.match(refused.stderr, /^clrk: the image cannot be had: 127\.0\.0\.1:5000\/team\/agent:1: /m)
+  assert.doesNotMatch(refused.stderr, /canary/)
+
+  login(user)
+  const pulled = await run()
+  assert.deepEqual([pulled.code, pulled.stdout], [0, 'from the registry\n'], pulled.stderr)
+  assert.match(pulled.stderr, /pull/i) // what is going on meanwhile
+  const asked = registry.written().stdout.length
+  assert.equal((await run()).stdout, 'from the registry\n')
+  assert.equal(registry.written().stdout.length, asked)
+  registry.kill('SIGKILL')
 })
 
 testEverywhere(

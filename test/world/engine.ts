@@ -6,7 +6,16 @@
 import assert from 'node:assert/strict'
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { chmodSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmdirSync, rmSync } from 'node:fs'
+import {
+  chmodSync,
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmdirSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
 import { Readable } from 'node:stream'
@@ -101,7 +110,10 @@ function dockerd(directory: string, data: string, socket: string): readonly [str
 function podman(directory: string, data: string, socket: string): readonly [string, ...string[]] {
   const places = ['--root', data, '--runroot', join(directory, 'exec'), '--tmpdir', directory]
   const ways = ['--cgroup-manager', 'cgroupfs', '--runtime', 'runc', '--events-backend', 'file', '--log-level', 'fatal']
-  const here = ['env', '--chdir', directory] as const // conmon leaves files where it is started
+  const registries = join(directory, 'registries.conf')
+  writeFileSync(registries, '[[registry]]\nlocation = "127.0.0.1"\ninsecure = true\n') // as Docker takes it
+  const settings = `CONTAINERS_REGISTRIES_CONF=${registries}`
+  const here = ['env', '--chdir', directory, settings] as const // conmon leaves files where it is started
   return [...here, 'podman', ...places, ...ways, 'system', 'service', '--time', '0', `unix://${socket}`]
 }
 
@@ -125,6 +137,11 @@ export async function importImage(
   files: Readonly<Record<string, ImageFile>>,
   changes: readonly string[] = [],
 ): Promise<void> {
+  await importArchive(engine, name, archiveOf(files), changes)
+}
+
+/** Those files as a tar archive. */
+export function archiveOf(files: Readonly<Record<string, ImageFile>>): Readable {
   const archive = pack()
   for (const [path, file] of Object.entries(files)) {
     if (file === 'directory') archive.entry({ name: path, type: 'directory', mode: 0o755 })
@@ -133,7 +150,7 @@ export async function importImage(
     else archive.entry({ name: path, mode: file.mode ?? 0o644 }, file.bytes)
   }
   archive.finalize()
-  await importArchive(engine, name, Readable.from(archive), changes)
+  return Readable.from(archive)
 }
 
 /** The same of a tar archive. */
