@@ -288,7 +288,7 @@ const CATALOGUE = {
     status: 500,
     fault: 'operator',
     title: 'an argument is invalid',
-    why: d => `${d.argument}: ${d.reason}`,
+    why: d => `${d.argument}: ${d.reason}.`,
     fix: d => `${d.fix}`,
   },
   CLRK_STATE_BUSY: {

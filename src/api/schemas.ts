@@ -45,6 +45,7 @@ export const runRequest = z.strictObject({
   runtime: z.enum(['auto', 'local', 'docker']),
   image: z.string().min(1).nullable(),
   workspace: z.string().nullable(),
+  readOnly: z.boolean(),
   user: z.strictObject({ uid: z.int().min(0), gid: z.int().min(0) }).nullable(),
   memoryBytes: positive.nullable(),
   cpus: positive.nullable(),

@@ -65,6 +65,7 @@ async function runOnce(agent: AgentSummary, host: AgentHost, input: string): Pro
     runtime: host.runtime,
     image: null,
     workspace: null,
+    readOnly: false,
     user: null,
     memoryBytes: null,
     cpus: null,

@@ -31,6 +31,7 @@ own, and reaches what the gateway's policy allows; its streams, exit status, sig
   --secret NAME=ENVVAR[:KEY]    a Secret from a variable of this shell (repeatable; in memory only)
   --workspace DIRECTORY         a directory that is writable inside, at the same path
   --image IMAGE                 run COMMAND in this image instead of this machine's programs
+  --read-only                   of an image, leave only /tmp, /var/tmp and the workspace writable
   --runtime RUNTIME             auto, local or docker (default auto: docker where there is an image)
   --user UID[:GID]              whom the program believes to be
   --memory SIZE                 its memory (512Mi, 2Gi)
@@ -57,6 +58,7 @@ export function parseRun(argv: readonly string[], environment: Readonly<Record<s
       secret: 'values',
       workspace: 'value',
       image: 'value',
+      'read-only': 'flag',
       runtime: 'value',
       user: 'value',
       memory: 'value',
@@ -83,6 +85,7 @@ export function parseRun(argv: readonly string[], environment: Readonly<Record<s
     runtime: runtimeName(options.runtime),
     image: options.image,
     workspace: options.workspace === null ? null : existingDirectory('--workspace', options.workspace),
+    readOnly: options['read-only'],
     user: options.user === null ? null : userIds(options.user),
     memoryBytes: options.memory === null ? null : memoryBytes(options.memory),
     cpus: options.cpus === null ? null : cpuCount(options.cpus),

@@ -20,6 +20,11 @@ const environment = fields({
   value: optional(text, ''),
 })
 
+/** What may be written as a number too: `cpu: 1`, `user: 1000`. */
+function orNumber<T extends z.ZodType<unknown, string>>(schema: T) {
+  return z.preprocess(value => (typeof value === 'number' ? String(value) : value), schema)
+}
+
 const template = fields({
   metadata: optional(
     fields({
@@ -34,22 +39,18 @@ const template = fields({
     args: optional(z.array(text), []),
     env: optional(z.array(environment), []),
     workingDir: optional(absolutePath, null),
-    user: optional(user, null),
+    readOnlyRootFilesystem: optional(z.boolean(), false),
+    user: optional(orNumber(user), null),
   }).superRefine(({ image, command }, context) => {
     if (image !== null || command.length > 0) return
     refuse(context, [], 'there is nothing to start', 'Add command: [PROGRAM, …] or image.')
   }),
 })
 
-/** A quantity may be written as a number too: `cpu: 1`. */
-function quantity<T extends z.ZodType<unknown, string>>(schema: T) {
-  return z.preprocess(value => (typeof value === 'number' ? String(value) : value), schema)
-}
-
 const resources = optional(
   fields({
-    cpu: optional(quantity(scalar(parseCpu)), 1),
-    memory: optional(quantity(scalar(parseMemory)), 512 * 2 ** 20),
+    cpu: optional(orNumber(scalar(parseCpu)), 1),
+    memory: optional(orNumber(scalar(parseMemory)), 512 * 2 ** 20),
   }),
   { cpu: 1, memory: 512 * 2 ** 20 },
 )

@@ -69,8 +69,8 @@ async function pull(
           // What fails once the answer has begun, which Podman's always has, is told in it.
           if (step.error !== undefined) reject(new Error(step.error))
           const line = [step.id, step.status].filter(Boolean).join(': ')
-          // The bars of every layer come many times a second; a step is told once.
-          if (!said.has(line)) progress(line)
+          // The bars of every layer come many times a second; a step is told once. Podman says some without words.
+          if (line !== '' && !said.has(line)) progress(line)
           said.add(line)
         },
       )

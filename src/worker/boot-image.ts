@@ -87,7 +87,7 @@ export function prepareImage(
               workingDirectory: request.workingDirectory ?? directoryInWorkspace(surroundings),
               user: request.user,
               workspace: surroundings.workspace,
-              readOnlyRoot: false,
+              readOnlyRoot: request.readOnlyRoot,
               trust,
               limits: request.limits,
               stdio: surroundings.stdio,

@@ -21,6 +21,8 @@ export type BootRequest = {
   readonly args: readonly string[]
   /** Null: a program of this machine. */
   readonly image: string | null
+  /** Nothing in it can be changed but /tmp, /var/tmp and the workspace. */
+  readonly readOnlyRoot: boolean
   /** The agent's own variables. */
   readonly environment: Readonly<Record<string, string>>
   /** Null: whom the runtime chooses. */
@@ -64,11 +66,23 @@ export function newSandboxId(): string {
  * ask for it again: a command of a client that has gone with its worker, or an agent that ends with it.
  */
 export function bootDigest(request: BootRequest): string | null {
-  const { identity, gateway, image, command, args, environment, user, limits, workingDirectory, timeoutMs } = request
+  const { identity, gateway, image, readOnlyRoot, command, args, environment, user, limits } = request
+  const { workingDirectory, timeoutMs } = request
   const { workspace, stdio } = request.surroundings
   if (identity.agentKind === 'Run' || image === null || stdio.kind !== 'pipes') return null
   const { policy, authority } = gateway
-  const agent = { image, command, args, environment, user, limits, workingDirectory, timeoutMs, workspace }
+  const agent = {
+    image,
+    readOnlyRoot,
+    command,
+    args,
+    environment,
+    user,
+    limits,
+    workingDirectory,
+    timeoutMs,
+    workspace,
+  }
   const inCommon = [identity.agentKind, gateway.name, policy().digest, authority.certificatePem, agent]
   return createHash('sha256').update(JSON.stringify(inCommon)).digest('hex')
 }

@@ -72,6 +72,8 @@ export type RunRequest = {
   /** The image of a command; an agent's is in its template. */
   readonly image: string | null
   readonly workspace: string | null
+  /** An image's own files; those of this machine always are. */
+  readonly readOnly: boolean
   readonly user: { readonly uid: number; readonly gid: number } | null
   readonly memoryBytes: number | null
   readonly cpus: number | null

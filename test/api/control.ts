@@ -117,6 +117,7 @@ export function runRequest(argv: readonly [string, ...string[]]): RunRequest {
     image: null,
     callerDirectory: '/',
     workspace: null,
+    readOnly: false,
     user: null,
     memoryBytes: null,
     cpus: null,

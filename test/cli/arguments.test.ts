@@ -26,7 +26,7 @@ test('options, positionals and a command are told apart', () => {
 
 test('a wrong option is refused by its name, with the one that was meant', () => {
   const refusals: [string[], RegExp][] = [
-    [['--jsn'], /--jsn: there is no such option Did you mean --json\?/],
+    [['--jsn'], /--jsn: there is no such option\. Did you mean --json\?/],
     [['--toString'], /--toString: there is no such option/],
     [['-x'], /-x: there is no such option/],
     [['--json=1'], /--json: it takes no value/],

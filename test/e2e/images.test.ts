@@ -2,9 +2,10 @@
 import assert from 'node:assert/strict'
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { clrkRecord, clrkRun, clrkStatus, REPOSITORY, spawnClrkRun, startWorker, stateOf } from '../world/clrk.ts'
+import { CLRK, clrkRecord, clrkRun, clrkStatus, REPOSITORY, spawnClrkRun, startWorker, stateOf } from '../world/clrk.ts'
 import { type Engine, importImage } from '../world/engine.ts'
 import { eventually } from '../world/eventually.ts'
+import { writeManifests } from '../world/manifests.ts'
 import { REPOSITORY as IMAGE } from '../world/registry.ts'
 import { ALL_PLACES, testEverywhere } from '../world/runtimes.ts'
 import type { World } from '../world/world.ts'
@@ -79,6 +80,22 @@ testEverywhere('an image without a shell runs its program, and says which one it
   assert.match(ran.stdout, /^tcp made$/m, ran.stderr)
   const { code, stderr } = await clrkRun(bare, ['sh', '-c', 'true'])
   assert.deepEqual([code, stderr], [127, 'clrk: cannot run sh: No such file or directory\n'])
+})
+
+testEverywhere('an image is read-only where a run or a template says so', { places }, async world => {
+  const script = 'for file in /tmp/a /var/tmp/a /root/a; do touch $file 2>/dev/null && echo wrote $file; done; true'
+  const writable = 'wrote /tmp/a\nwrote /var/tmp/a\n'
+  const options = { user: '0' } as const
+  assert.equal((await clrkRun(world, ['sh', '-c', script], options)).stdout, `${writable}wrote /root/a\n`)
+  const sealed = await clrkRun(world, ['sh', '-c', script], { ...options, arguments: ['--read-only'] })
+  assert.equal(sealed.stdout, writable, sealed.stderr)
+
+  const spec = { image: world.image, user: 0, readOnlyRootFilesystem: true, command: ['sh', '-c', script] }
+  const agent = { apiVersion: 'clrk.apoxy.dev/v1alpha1', kind: 'TaskAgent', metadata: { name: 'sealed' } }
+  const file = writeManifests(world, [{ ...agent, spec: { template: { spec } } }], 'sealed.yaml')
+  const { stdout, stderr } = await world.host([...CLRK, 'dev', '-f', file, '--state', stateOf(world, 'dev'), '--once'])
+  assert.match(stdout, /sealed.* wrote \/var\/tmp\/a\n/, stderr)
+  assert.doesNotMatch(stdout, /wrote \/root/)
 })
 
 testEverywhere('kill -9 of the worker: the next start removes its containers', { places }, async world => {

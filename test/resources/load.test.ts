@@ -124,7 +124,9 @@ test('agents are read into numbers', () => {
   assert.deepEqual(task?.spec.template.spec.user, { uid: 1000, gid: 1001 })
   assert.deepEqual(task?.spec.resources, { cpu: 1, memory: 536_870_912 })
   const limits = 'resources: {cpu: 0.5, memory: 1.5Gi}, maxLifetimeSeconds: 60'
-  const [daemon] = ofKind(load(object('DaemonAgent', 'd', `{${template}, ${limits}}`)), 'DaemonAgent')
+  const numbered = template.replace('"1000:1001"', '1000')
+  const [daemon] = ofKind(load(object('DaemonAgent', 'd', `{${numbered}, ${limits}}`)), 'DaemonAgent')
+  assert.deepEqual(daemon?.spec.template.spec.user, { uid: 1000, gid: 1000 })
   assert.deepEqual(daemon?.spec.resources, { cpu: 0.5, memory: 1_610_612_736 })
   assert.equal(daemon?.spec.restartPolicy, 'Always')
   assert.deepEqual(daemon?.spec.egressRefs, [])

@@ -139,6 +139,7 @@ const REQUEST: RunRequest = {
   runtime: 'auto',
   image: null,
   workspace: null,
+  readOnly: false,
   user: null,
   memoryBytes: null,
   cpus: null,
