@@ -33,7 +33,7 @@ test('a wrong option is refused by its name, with the one that was meant', () =>
     [['--state'], /--state: its value is missing/],
     [['--state', '--json'], /--state: its value is missing/],
     [['--state', 'a', '--state', 'b'], /--state: it is given twice/],
-    [['a', 'b'], /b: nothing is expected here A command goes after --/],
+    [['a', 'b'], /b: nothing is expected here\. A command goes after --/],
   ]
   for (const [argv, message] of refusals) assert.throws(() => parse(...argv), message)
 })
