@@ -2,8 +2,8 @@
 import { describe, isClrkError, messageOf } from '../errors.ts'
 import { nearest, usageError } from './arguments.ts'
 import type { Command } from './command.ts'
-import { version } from './package-root.ts'
 import { printable } from './render.ts'
+import { version } from './version.ts'
 
 const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   dev: async () => (await import('./dev.ts')).dev,

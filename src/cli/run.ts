@@ -1,5 +1,6 @@
 /** `clrk run`: a program of this machine in a sandbox of its own, as if it had been started directly. */
 import { realpathSync, statSync } from 'node:fs'
+import { holdsCode, OWN_CODE } from '../runtimes/own-code.ts'
 import type { RunRequest } from '../worker/control.ts'
 import { inheritedVariables } from '../worker/surroundings.ts'
 import { parseArguments, usageError } from './arguments.ts'
@@ -84,7 +85,7 @@ export function parseRun(argv: readonly string[], environment: Readonly<Record<s
     callerDirectory: process.cwd(),
     runtime: runtimeName(options.runtime),
     image: options.image,
-    workspace: options.workspace === null ? null : existingDirectory('--workspace', options.workspace),
+    workspace: options.workspace === null ? null : workspaceDirectory(options.workspace),
     readOnly: options['read-only'],
     user: options.user === null ? null : userIds(options.user),
     memoryBytes: options.memory === null ? null : memoryBytes(options.memory),
@@ -93,6 +94,13 @@ export function parseRun(argv: readonly string[], environment: Readonly<Record<s
     stdio: callerTerminal(),
   }
   return { request, state: stateDirectory(options.state, environment), json: options.json }
+}
+
+/** The worker looks too; its code may be another one than this command's. */
+function workspaceDirectory(path: string): string {
+  const real = existingDirectory('--workspace', path)
+  if (holdsCode(real)) throw usageError(`--workspace ${path}`, ...OWN_CODE)
+  return real
 }
 
 /** The real path of a directory that has to be there. */

@@ -3,6 +3,7 @@ import { lstatSync, realpathSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { clrkError, messageOf } from '../errors.ts'
 import { hostFiles, isWithin, resolveLinks } from './host-files.ts'
+import { holdsCode, OWN_CODE } from './own-code.ts'
 import { holdsState, STATE } from './workspace.ts'
 
 export type Workspace = { readonly path: string; readonly uid: number; readonly gid: number }
@@ -10,7 +11,8 @@ export type Workspace = { readonly path: string; readonly uid: number; readonly 
 /**
  * Checks `path` (absolute) and follows its links. An engine opens the path itself, later: `inUse` are the workspaces of
  * agents that run, and inside one of those the agent could swap directories until then, so that is refused.
- * Throws CLRK_SANDBOX_FAILED for those, for system directories, for homes and for anything of the worker's `state`.
+ * Throws CLRK_SANDBOX_FAILED for those, for system directories, for homes, for anything of the worker's `state` and for
+ * clrk's own code.
  */
 export function openWorkspace(path: string, inUse: Iterable<string>, state: string): Workspace {
   let real: string
@@ -25,6 +27,7 @@ export function openWorkspace(path: string, inUse: Iterable<string>, state: stri
     throw failure(path, 'it is a system directory or a whole home', 'Name a directory of your own, inside it.')
   }
   if (holdsState(real, resolveLinks(hostFiles, state).target)) throw failure(path, ...STATE)
+  if (holdsCode(real)) throw failure(path, ...OWN_CODE)
   for (const other of inUse) {
     if (real !== other && isWithin(real, other)) {
       throw failure(path, `it lies in ${other}, which another agent writes to`, 'Stop that agent, or share the whole.')

@@ -6,13 +6,14 @@ import { closeSync, constants, fstatSync, openSync, readlinkSync } from 'node:fs
 import { clrkError, messageOf } from '../errors.ts'
 import type { StagedPaths } from './bwrap-spec.ts'
 import { hostFiles, isWithin, resolveLinks } from './host-files.ts'
+import { holdsCode, OWN_CODE } from './own-code.ts'
 import type { Stage } from './stage.ts'
 import { createUserNamespace } from './user-namespace.ts'
 
 /**
  * Stages `path` with its owner's uid and gid shown as `base`.
- * Rejects with CLRK_SANDBOX_FAILED for a system directory, a home as a whole, anything of the worker's `state`, or a file
- * system that cannot do it.
+ * Rejects with CLRK_SANDBOX_FAILED for a system directory, a home as a whole, anything of the worker's `state`, clrk's own
+ * code, or a file system that cannot do it.
  */
 export async function stageWorkspace(
   path: string,
@@ -23,6 +24,7 @@ export async function stageWorkspace(
     const target = readlinkSync(`/proc/self/fd/${descriptor}`)
     for (const place of [target, path]) refuseUnsuitable(place, [home, resolveLinks(hostFiles, home).target])
     if (holdsState(target, resolveLinks(hostFiles, state).target)) throw failure(path, ...STATE)
+    if (holdsCode(target)) throw failure(path, ...OWN_CODE)
     const { uid, gid } = fstatSync(descriptor)
     const idmap = await createUserNamespace(
       unshare,

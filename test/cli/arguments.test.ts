@@ -97,7 +97,7 @@ test('clrk run makes one request of its command line', () => {
     '--allow=a',
     '--user=5',
     '--memory=1Gi',
-    '--workspace=/tmp',
+    '--workspace=/var/tmp',
     '--json',
     '--',
     'sh',
@@ -115,7 +115,7 @@ test('clrk run makes one request of its command line', () => {
     allow: [{ host: 'a', port: 443 }],
   })
   assert.deepEqual(request.callerEnvironment, { PATH: '/bin' })
-  assert.deepEqual([request.workspace, request.user, request.memoryBytes], ['/tmp', { uid: 5, gid: 5 }, 2 ** 30])
+  assert.deepEqual([request.workspace, request.user, request.memoryBytes], ['/var/tmp', { uid: 5, gid: 5 }, 2 ** 30])
   assert.throws(() => parseRun(['sh'], {}), /sh: nothing is expected here/)
   assert.throws(() => parseRun(['--'], {}), /a command is missing/)
   assert.throws(() => parseRun(['--workspace=/nonexistent', '--', 'x'], {}), /--workspace/)

@@ -21,7 +21,7 @@ test("the worker's state is no workspace, nor is what holds it or lies in it", a
   assert.ok(existsSync(join(state, 'secrets/default/anthropic')))
 
   const paths = [state, join(state, 'secrets'), `${state}/../state/ca`, world.directory, own, join(own, 'secrets')]
-  for (const workspace of [state, join(state, 'secrets'), world.directory, own, '/', '/etc']) {
+  for (const workspace of [state, join(state, 'secrets'), world.directory, own, '/home', '/etc']) {
     const script = 'touch made; find . -type f; cat secrets/default/* default/* state/secrets/default/* */*.pem'
     const { code, stdout, stderr } = await clrkRun(world, ['sh', '-c', script], { workspace, user: '0' })
     assert.deepEqual({ code, stdout }, { code: 1, stdout: '' }, `${workspace}: ${stderr}`)
