@@ -1,6 +1,6 @@
 /**
  * The worker as a process of this command line: started in a session and a mount namespace of its own, so that Ctrl-C
- * reaches only us and its mounts end with it; its environment is PATH, HOME, LANG and where the
+ * reaches only us and its mounts end with it; its environment is PATH (ours first), HOME, LANG and where the
  * engine is, so no key of the caller is in it.
  *
  * `<state>/worker.log` takes what it prints. On descriptor 3 it says once, as a line of JSON, that it is ready or why not.
@@ -16,6 +16,7 @@ import { type Client, connect, faultToError } from '../api/client.ts'
 import { controlSocket, shortPath } from '../api/socket-path.ts'
 import { clrkError, isClrkError } from '../errors.ts'
 import { LIMITS } from '../limits.ts'
+import { TOOL_PATH } from '../plumbing/tool-path.ts'
 
 export type WorkerProcess = {
   readonly pid: number
@@ -36,6 +37,7 @@ export async function startWorker({ state, ephemeral }: { state: string; ephemer
   const extension = extname(import.meta.filename) // .ts in a clone, .js installed
   const main = join(import.meta.dirname, `../api/main${extension}`)
   const log = openLog(state)
+  const path = [TOOL_PATH, process.env.PATH].filter(Boolean).join(':')
   const options = ['--state', state, ...(ephemeral ? ['--ephemeral'] : [])]
   const child = spawn(
     'unshare',
@@ -43,7 +45,10 @@ export async function startWorker({ state, ephemeral }: { state: string; ephemer
     {
       cwd: '/',
       detached: true,
-      env: pick(process.env, ['PATH', 'HOME', 'LANG', 'DOCKER_HOST', 'DOCKER_CONFIG', 'NODE_COMPILE_CACHE']),
+      env: {
+        ...pick(process.env, ['HOME', 'LANG', 'DOCKER_HOST', 'DOCKER_CONFIG', 'NODE_COMPILE_CACHE']),
+        PATH: path,
+      },
       stdio: ['ignore', log, log, 'pipe'],
     },
   )
@@ -52,7 +57,6 @@ export async function startWorker({ state, ephemeral }: { state: string; ephemer
   try {
     await once(child, 'spawn')
   } catch {
-    const path = process.env.PATH ?? ''
     throw clrkError('CLRK_TOOL_MISSING', { tool: 'unshare', path, package: 'util-linux' })
   }
   const answer = await text(child.stdio[3] as Readable)

@@ -3,9 +3,7 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { clrkError, messageOf } from '../errors.ts'
 import { connectNowhere, insideNetworkNamespace, takeConnection } from '../kernel/syscalls.ts'
 import type { Step } from './plan.ts'
-
-/** Debian keeps nft and ip in /usr/sbin, which a user's PATH may lack. */
-export const TOOL_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
+import { TOOL_PATH } from './tool-path.ts'
 
 const PACKAGES: Readonly<Record<string, string>> = { ip: 'iproute2', nft: 'nftables' }
 

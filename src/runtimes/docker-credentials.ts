@@ -3,7 +3,7 @@ import { execFile } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import type { AuthConfig } from 'dockerode'
 import { clrkError } from '../errors.ts'
-import { TOOL_PATH } from '../plumbing/apply.ts'
+import { TOOL_PATH } from '../plumbing/tool-path.ts'
 
 /**
  * What the file at `config` says for the registry of an image; null where it says nothing, or there is none. A helper

@@ -2,7 +2,7 @@
 import { accessSync, constants } from 'node:fs'
 import { join } from 'node:path'
 import { clrkError } from '../errors.ts'
-import { TOOL_PATH } from '../plumbing/apply.ts'
+import { TOOL_PATH } from '../plumbing/tool-path.ts'
 
 /** Absolute paths. */
 export type LocalTools = { readonly bwrap: string; readonly nsenter: string; readonly unshare: string }

@@ -9,7 +9,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { clrkError, messageOf } from '../errors.ts'
-import { TOOL_PATH } from '../plumbing/apply.ts'
+import { TOOL_PATH } from '../plumbing/tool-path.ts'
 
 /**
  * Path of `images/<name>/<name>.c` as a static program that any uid may run. `directory` keeps what is compiled, named

@@ -8,8 +8,8 @@ import { availableParallelism } from 'node:os'
 import { clrkError } from '../errors.ts'
 import { closeDescriptor, descriptorChannel, sendDescriptors } from '../kernel/syscalls.ts'
 import { LIMITS } from '../limits.ts'
-import { TOOL_PATH } from '../plumbing/apply.ts'
 import type { SandboxSockets } from '../plumbing/sockets.ts'
+import { TOOL_PATH } from '../plumbing/tool-path.ts'
 import type {
   AuditLine,
   GatewayState,
