@@ -52,7 +52,8 @@ export async function adoptAgent(engine: DockerEngine, found: FoundSandbox): Pro
     await removeContainer(engine, container)
   }
   try {
-    for (const { RW, Source } of Mounts) if (RW) engine.workspaces.set(agent, Source)
+    // Not the volumes of its image.
+    for (const { Type, RW, Source } of Mounts) if (Type === 'bind' && RW) engine.workspaces.set(agent, Source)
     undo.push(() => engine.workspaces.delete(agent))
     const stopSignal = 'StopSignal' in Config && Config.StopSignal ? String(Config.StopSignal) : 'SIGTERM'
     const spec = { id: sandbox, stdio: { kind: 'pipes' as const }, image: { stopSignal } }

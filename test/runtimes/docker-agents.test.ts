@@ -6,7 +6,19 @@ import test from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { isClrkError } from '../../src/errors.ts'
 import { busybox, importImage, isPodman } from '../world/engine.ts'
-import { engine, PROBE, readAll, readUntil, run, runtime, sh, specOf, startSandbox } from './containers.ts'
+import {
+  connect,
+  engine,
+  PROBE,
+  readAll,
+  readUntil,
+  run,
+  runtime,
+  STATE_ID,
+  sh,
+  specOf,
+  startSandbox,
+} from './containers.ts'
 
 const OVER = { code: 0, signal: null, reason: null } as const
 
@@ -213,6 +225,25 @@ test("a directory inside another running agent's workspace is refused", async t 
   mkdirSync(join(outer, 'inner'), { recursive: true })
   await startSandbox(t, specOf(sh('sleep 100'), { workspace: outer }))
   await assert.rejects(run(['/bin/true'], { workspace: join(outer, 'inner') }), /which another agent writes to/)
+})
+
+test("an adopted agent's workspace is known as one, whatever volumes its image has", async t => {
+  const outer = join(engine.scratch, 'adopted')
+  mkdirSync(join(outer, 'inner'), { recursive: true })
+  const volumes = ['/aa', '/bb', '/cc', '/dd', '/ee', '/ff'] // engines tell them in any order
+  await importImage(engine, 'localhost/volumes:latest', busybox(), [`VOLUME ${JSON.stringify(volumes)}`])
+  const image = await runtime.image('localhost/volumes:latest', () => {})
+  const spec = specOf(sh('sleep 60'), { image, workspace: outer })
+  await startSandbox(t, spec)
+  const next = await connect(STATE_ID)
+  const found = (await next.list()).find(({ sandbox }) => sandbox === spec.id)
+  assert.ok(found)
+  const adopted = await next.adopt(found)
+  const pod = await next.prepare('inner', { labels: {} })
+  const within = specOf(['/bin/true'], { id: 'inner', workspace: join(outer, 'inner') })
+  await assert.rejects(next.start(within, pod), /which another agent writes to/)
+  await pod.release()
+  await adopted.stop()
 })
 
 test('twenty at once boot, work and vanish', async () => {
