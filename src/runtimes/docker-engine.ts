@@ -15,6 +15,7 @@ import { staticProgram } from './static-programs.ts'
 
 export type DockerEngine = {
   readonly docker: Docker
+  readonly kind: 'docker' | 'podman'
   /** Path of its socket, for sentences. */
   readonly socket: string
   readonly stateId: string
@@ -38,9 +39,7 @@ export type DockerEngine = {
 }
 
 export function createDockerEngine(
-  options: Pick<DockerEngine, 'docker' | 'socket' | 'stateId' | 'state' | 'directory' | 'dockerConfig'> & {
-    readonly kind: 'docker' | 'podman'
-  },
+  options: Pick<DockerEngine, 'docker' | 'kind' | 'socket' | 'stateId' | 'state' | 'directory' | 'dockerConfig'>,
 ): DockerEngine {
   const { docker, socket, stateId, directory } = options
   const seccomp = JSON.stringify(seccompJson(SECCOMP_PROFILE, process.arch === 'arm64' ? 'arm64' : 'x64'))

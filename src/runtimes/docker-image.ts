@@ -8,6 +8,7 @@ import type { ImageFacts } from './image-runtime.ts'
 
 export type ImageSource = {
   readonly docker: Docker
+  readonly kind: 'docker' | 'podman'
   /** The engine's socket, for sentences. */
   readonly engine: string
   /** Path of Docker's config.json with credentials of registries, or null. */
@@ -16,6 +17,16 @@ export type ImageSource = {
 
 /** As `ImageRuntime.image`. */
 export async function findImage(
+  source: ImageSource,
+  reference: string,
+  progress: (line: string) => void,
+): Promise<ImageFacts> {
+  const facts = await findFacts(source, reference, progress)
+  if (source.kind === 'podman') await refuseAnnotations(source, facts)
+  return facts
+}
+
+async function findFacts(
   source: ImageSource,
   reference: string,
   progress: (line: string) => void,
@@ -50,6 +61,28 @@ async function inspect({ docker, engine }: ImageSource, reference: string): Prom
     if ((await request.then(() => null, statusOf)) === 404) return null
     throw error
   }
+}
+
+/**
+ * Podman copies the annotations of an image's manifest (OCI image-spec, annotations.md) to its containers, where crun,
+ * runc, Kata and hooks obey some, as root: `run.oci.hooks.stdout` makes a file of the host, `org.systemd.property.*`
+ * lifts limits. So an image has such as only describe it, or is not started. Docker hands on none.
+ */
+async function refuseAnnotations({ docker, engine }: ImageSource, { id, reference }: ImageFacts): Promise<void> {
+  const request = new Promise<{ readonly Annotations?: Readonly<Record<string, string>> | null }>((resolve, reject) => {
+    const path = `/libpod/images/${id.replace('sha256:', '')}/json`
+    docker.modem.dial({ path, method: 'GET', statusCodes: { 200: true } }, (error: unknown, answer: unknown) =>
+      error === null ? resolve(answer as object) : reject(error),
+    )
+  })
+  const { Annotations } = await ask(engine, `looking at the annotations of ${reference}`, request)
+  const [name] = Object.keys(Annotations ?? {}).filter(name => !DESCRIBES.test(name))
+  if (name === undefined) return
+  throw clrkError('CLRK_IMAGE_UNAVAILABLE', {
+    image: reference,
+    reason: `its manifest has the annotation ${name.slice(0, 100)}, which Podman hands to what runs containers as root`,
+    fix: 'Build it without, or use Docker, which hands on none.',
+  })
 }
 
 async function pull(
@@ -121,6 +154,9 @@ function missing(image: string, reason: string) {
     fix: 'Check its name, log in to its registry (docker login), or build it here.',
   })
 }
+
+/** Annotations that describe an image and that no runtime obeys. */
+const DESCRIBES = /^(?:org\.opencontainers\.image|com\.docker|vnd\.docker)\./
 
 /** [HOST[:PORT]/]NAME[/NAME]…[:TAG][@DIGEST], or an id (distribution/reference, grammar). */
 const REFERENCE =

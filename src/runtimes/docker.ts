@@ -46,7 +46,7 @@ export function createDockerRuntime(engine: DockerEngine): ImageRuntime {
   return {
     kind: 'docker',
     image: (reference, progress) =>
-      findImage({ docker, engine: socket, dockerConfig: engine.dockerConfig }, reference, progress),
+      findImage({ docker, kind: engine.kind, engine: socket, dockerConfig: engine.dockerConfig }, reference, progress),
     roots: image => {
       // Twenty boots at once look once: Podman fails where many look into one image.
       const reading = readingRoots.get(image.id) ?? readRoots(image).finally(() => readingRoots.delete(image.id))

@@ -137,11 +137,11 @@ export async function importImage(
   files: Readonly<Record<string, ImageFile>>,
   changes: readonly string[] = [],
 ): Promise<void> {
-  await importArchive(engine, name, archiveOf(files), changes)
+  await importArchive(engine, name, imageArchive(files), changes)
 }
 
-/** Those files as a tar archive. */
-export function archiveOf(files: Readonly<Record<string, ImageFile>>): Readable {
+/** A tar of those files. */
+export function imageArchive(files: Readonly<Record<string, ImageFile>>): Readable {
   const archive = pack()
   for (const [path, file] of Object.entries(files)) {
     if (file === 'directory') archive.entry({ name: path, type: 'directory', mode: 0o755 })

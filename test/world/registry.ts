@@ -10,13 +10,13 @@ import { createHash } from 'node:crypto'
 import { createServer } from 'node:http'
 import { buffer } from 'node:stream/consumers'
 import { gzipSync } from 'node:zlib'
-import { archiveOf, busybox } from './engine.ts'
+import { imageArchive, busybox } from './engine.ts'
 
 export const REPOSITORY = 'team/agent'
 
 if (import.meta.main) {
   const [port = '', user = ''] = process.argv.slice(2)
-  const layer = await buffer(archiveOf(busybox()))
+  const layer = await buffer(imageArchive(busybox()))
   const zipped = gzipSync(layer)
   const config = json({
     ...{ architecture: process.arch === 'arm64' ? 'arm64' : 'amd64', os: 'linux' },
