@@ -18,6 +18,7 @@ import type {
   ImageSandboxSpec,
   RunningImageSandbox,
 } from './image-runtime.ts'
+import { localWorkspaces } from './workspace.ts'
 
 /** As `ImageRuntime.start`. */
 export async function startAgent(
@@ -25,8 +26,8 @@ export async function startAgent(
   spec: ImageSandboxSpec,
   pause: string,
 ): Promise<RunningImageSandbox> {
-  const workspace =
-    spec.workspace === null ? null : openWorkspace(spec.workspace, engine.workspaces.values(), engine.state)
+  const inUse = [...engine.workspaces.values(), ...localWorkspaces.values()]
+  const workspace = spec.workspace === null ? null : openWorkspace(spec.workspace, inUse, engine.state)
   const setting = await engine.setting()
   const pod = { pause, hosts: hostsFile(engine, spec.id) }
   const request = agentContainer(setting, { ...spec, workspace: workspace?.path ?? null }, pod, workspace)

@@ -21,7 +21,7 @@ import { SECCOMP_PROFILE } from './seccomp.ts'
 import { createStage } from './stage.ts'
 import { stagePaths } from './stage-paths.ts'
 import { openStdio } from './stdio.ts'
-import { stageWorkspace } from './workspace.ts'
+import { localWorkspaces, stageWorkspace } from './workspace.ts'
 
 export type LocalRuntime = {
   /**
@@ -124,6 +124,8 @@ async function build(
     ...stagePaths(spec, { host, files: hostFiles, stage }),
     workspace: spec.workspace === null ? null : await stageWorkspace(spec.workspace, workspaceOptions),
   }
+  if (staged.workspace !== null) localWorkspaces.set(spec.id, staged.workspace.target)
+  undo.add(() => void localWorkspaces.delete(spec.id))
   const options = bwrapArguments(spec, host, staged, LAUNCHER)
 
   const stdio = openStdio(spec.stdio, base)

@@ -10,6 +10,9 @@ import { holdsCode, OWN_CODE } from './own-code.ts'
 import type { Stage } from './stage.ts'
 import { createUserNamespace } from './user-namespace.ts'
 
+/** Sandbox id → what its agent writes to, where no links are left: an engine must not be given what lies inside. */
+export const localWorkspaces = new Map<string, string>()
+
 /**
  * Stages `path` with its owner's uid and gid shown as `base`.
  * Rejects with CLRK_SANDBOX_FAILED for a system directory, a home as a whole, anything of the worker's `state`, clrk's own

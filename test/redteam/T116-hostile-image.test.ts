@@ -1,9 +1,9 @@
 /** What an image says of itself steers neither the engine nor what root runs for it: refused, or without effect. T116. */
 import assert from 'node:assert/strict'
-import { existsSync } from 'node:fs'
+import { existsSync, mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import test from 'node:test'
-import { clrkRun } from '../world/clrk.ts'
+import { clrkRun, makeWorkspace, spawnClrkRun } from '../world/clrk.ts'
 import { busybox, ENGINE, importImage } from '../world/engine.ts'
 import { loadOciImage } from '../world/oci-image.ts'
 import { createPlace } from '../world/runtimes.ts'
@@ -52,6 +52,17 @@ test('nothing of an image runs but what is asked for, steers the trust, or is le
   assert.match(stdout, /^LD_PRELOAD=\/own.so\n127\.0\.0\.1 localhost\n.*\nnameserver 198\.18\.0\.53\n$/s, stderr)
   assert.match(stderr, /health: No such file.*entrypoint: No such file/s)
   assert.equal(stderr.match(/Read-only file system|nonexistent directory|Permission denied/g)?.length, 4, stderr)
+
+  // What an engine mounts by its path, no agent may swap until then.
+  const workspace = makeWorkspace(world)
+  mkdirSync(join(workspace, 'inner'))
+  const writer = spawnClrkRun({ ...world, image: null }, ['sh', '-c', 'echo up; cat'], { workspace, input: 'open' })
+  await writer.saw(/up/)
+  const inner = await clrkRun(hostile, ['/bin/true'], { workspace: join(workspace, 'inner') })
+  assert.match(inner.stderr, /inner.*lies in .*workspace, which another agent writes to/)
+  writer.stdin.end()
+  await writer.exited
+
   const { Volumes } = await engine.docker.listVolumes()
   assert.deepEqual([Volumes ?? [], await engine.docker.listContainers({ all: true })], [[], []])
 })
