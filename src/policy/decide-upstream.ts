@@ -56,6 +56,18 @@ export function decideProxy(
 }
 
 /**
+ * Without `proxies`, the addresses of the gateway's own proxy: it would go anywhere for an agent that could ask it, so it
+ * is a way and no destination, whatever a rule says (T120).
+ */
+export function notTheProxy(
+  addresses: readonly CheckedAddress[],
+  proxies: readonly CheckedAddress[],
+): readonly CheckedAddress[] {
+  const plain = new Set(proxies.map(plainAddress))
+  return addresses.filter(address => !plain.has(plainAddress(address)))
+}
+
+/**
  * Is it an address that means something on the worker's host alone (loopback, link-local), where only an alias leads?
  * A proxy that was asked for it would dial its own.
  */

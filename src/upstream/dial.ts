@@ -13,7 +13,7 @@ import {
 } from 'node:tls'
 import { type ClrkFault, clrkError, isClrkError, messageOf } from '../errors.ts'
 import { LIMITS } from '../limits.ts'
-import { type CheckedAddress, staysOnHost } from '../policy/decide-upstream.ts'
+import { type CheckedAddress, notTheProxy, staysOnHost } from '../policy/decide-upstream.ts'
 import type { HostName, Policy, UpstreamProxy } from '../policy/policy.ts'
 import type { SecretValue } from '../secrets/value.ts'
 import { proxyAuthorization } from './proxy-credential.ts'
@@ -92,13 +92,21 @@ export function faultOf(error: unknown): ClrkFault {
 
 /** Where to, and by which proxy; null: directly. */
 async function resolveTarget(
-  { policy, hostAddresses }: DialContext,
+  context: DialContext,
   target: DialTarget,
   port: number,
 ): Promise<{ readonly addresses: readonly CheckedAddress[]; readonly proxy: UpstreamProxy | null }> {
-  const { fault, upstreamProxy } = policy
+  const { policy, hostAddresses } = context
+  const { fault, gateway, upstreamProxy } = policy
   if (fault !== null) throw clrkError(fault.code, fault.details) // an incomplete policy lets nothing out
-  const addresses = await resolveChecked(policy, hostAddresses, target, port)
+  const allowed = await resolveChecked(policy, hostAddresses, target, port)
+  const isProxyPort = port === upstreamProxy?.port
+  const addresses = isProxyPort ? notTheProxy(allowed, await proxyAddresses(context, upstreamProxy)) : allowed
+  const [address = ''] = allowed
+  if (addresses.length === 0) {
+    const range = "the gateway's own upstreamProxy"
+    throw clrkError('CLRK_ADDRESS_SPECIAL', { gateway, name: nameOf(target), address, port, range })
+  }
   return { addresses, proxy: addresses.every(staysOnHost) ? null : upstreamProxy }
 }
 
@@ -122,17 +130,22 @@ async function connect<S extends Socket>(
 }
 
 async function tunnel(
-  { policy, trust, hostAddresses, secretOf }: DialContext,
+  context: DialContext,
   proxy: UpstreamProxy,
   targets: readonly CheckedAddress[],
   port: number,
   allowHalfOpen: boolean,
   patience: Patience,
 ): Promise<Socket> {
-  const { gateway } = policy
+  const { policy, trust, secretOf } = context
   const authorization = proxyAuthorization(proxy, secretOf)
-  const addresses = await resolveProxy(policy, hostAddresses, proxy).catch(error => {
-    throw isClrkError(error) ? error : proxyFailed({ gateway, proxy }, 'looking up its name', error)
+  const addresses = await proxyAddresses(context, proxy)
+  const route = { gateway: policy.gateway, proxy, addresses, trust, authorization, allowHalfOpen }
+  return openTunnel(route, targets, port, patience)
+}
+
+function proxyAddresses({ policy, hostAddresses }: DialContext, proxy: UpstreamProxy) {
+  return resolveProxy(policy, hostAddresses, proxy).catch(error => {
+    throw isClrkError(error) ? error : proxyFailed({ gateway: policy.gateway, proxy }, 'looking up its name', error)
   })
-  return openTunnel({ gateway, proxy, addresses, trust, authorization, allowHalfOpen }, targets, port, patience)
 }
