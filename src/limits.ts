@@ -123,6 +123,7 @@ export const LIMITS = {
   /** YAML nodes of one document, each alias counted as what it stands for; and how deep they nest. */
   resourceNodes: 200_000,
   resourceDepth: 64,
+  resourceAliases: 1_000,
   /** One endpoint or model glob; matching takes at most this many steps for each character of the text. */
   globCharacters: 512,
 } as const

@@ -34,7 +34,7 @@ export function loadExample(directory: string): readonly ResourceFile[] {
     : readdirSync(directory)
         .filter(name => /\.ya?ml$/.test(name))
         .sort()
-        .map(name => join(directory, name))
+        .map(name => regularFile(join(directory, name)))
   if (inside.length === 0) {
     throw usageError(
       directory,
@@ -53,8 +53,15 @@ function manifestsBelow(directory: string): readonly string[] {
       if (entry.isDirectory()) {
         return entry.name.startsWith('.') || entry.name === 'node_modules' ? [] : manifestsBelow(path)
       }
-      return EXTENSIONS.includes(extname(entry.name)) ? [path] : []
+      if (!EXTENSIONS.includes(extname(entry.name))) return []
+      return [regularFile(path)]
     })
+}
+
+/** A FIFO or a device that lies in a directory would never end; one that is named itself may be a shell's <(…). */
+function regularFile(path: string): string {
+  if (statSync(path, { throwIfNoEntry: false })?.isFile()) return path
+  throw usageError(path, 'it is no regular file', CHECK_PATH)
 }
 
 function readResource(path: string): ResourceFile {

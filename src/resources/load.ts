@@ -142,7 +142,7 @@ function reportIssue(issue: z.core.$ZodIssue, root: unknown, at: Locate, report:
   const say = (reason: string, fix: string) => report(at(issue.path), reason, fix)
   switch (issue.code) {
     case 'unrecognized_keys':
-      for (const key of issue.keys) {
+      for (const key of issue.keys.slice(0, MAXIMUM_ISSUES)) {
         const instead = Object.hasOwn(UNSUPPORTED_FIELDS, key) ? UNSUPPORTED_FIELDS[key] : undefined
         const place = at([...issue.path, key], 'key')
         if (instead !== undefined) report(place, `${key} is not supported by this version`, instead)

@@ -127,6 +127,7 @@ type NodeProblem = { readonly offset: number; readonly reason: string; readonly 
 function measure(root: ParsedNode): NodeProblem | null {
   /** Anchored nodes that were walked to their end, with their size. */
   const sizes = new Map<string, number>()
+  let aliases = 0
   let problem: NodeProblem | null = null
   const fail = (node: ParsedNode | null, reason: string, fix: string): number => {
     problem ??= { offset: node?.range?.[0] ?? 0, reason, fix }
@@ -137,6 +138,8 @@ function measure(root: ParsedNode): NodeProblem | null {
     if (depth > LIMITS.resourceDepth) return fail(node, 'the YAML nests too deep', 'Write it flatter.')
     let size = 1
     if (isAlias(node)) {
+      // The library looks through all of them for each.
+      if (++aliases > LIMITS.resourceAliases) return fail(node, 'the document has too many aliases', 'Split it.')
       const target = sizes.get(node.source)
       if (target === undefined) return fail(node, 'the alias has no anchor before it', 'Write the value out.')
       size = target

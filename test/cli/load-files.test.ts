@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { execFileSync } from 'node:child_process'
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import test, { type TestContext } from 'node:test'
@@ -28,6 +29,18 @@ test('what is not there is an error that names it', t => {
   assert.throws(() => loadFiles([join(root, 'empty')]), /-f .*empty: no \.yaml/)
   assert.throws(() => loadExample(join(root, 'gone')), /there is no such directory/)
   assert.throws(() => loadExample(join(root, 'empty')), /no manifests\/ and no \.yaml/)
+})
+
+test('what would never end is no manifest of a directory', t => {
+  const root = tree(t, 'fifo/a.yaml', 'device/a.yaml', 'gone/a.yaml')
+  execFileSync('mkfifo', [join(root, 'fifo/b.yaml')])
+  symlinkSync('/dev/zero', join(root, 'device/b.yaml'))
+  symlinkSync('nothing', join(root, 'gone/b.yaml'))
+  for (const name of ['fifo', 'device', 'gone']) {
+    for (const load of [() => loadFiles([join(root, name)]), () => loadExample(join(root, name))]) {
+      assert.throws(load, /b\.yaml: it is no regular file/)
+    }
+  }
 })
 
 test('an example has its manifests in manifests/ or beside its program, whose JSON is not one', t => {

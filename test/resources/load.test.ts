@@ -185,6 +185,16 @@ test('size, depth and aliases are bounded (T107)', () => {
     problemsOf(`#${'x'.repeat(LIMITS.resourceFileBytes)}`).join(),
     /^1:1 the file is larger than 4194304 bytes/,
   )
+  const many = (aliases: number) =>
+    `a: &a x\n${Array.from({ length: aliases }, (_, index) => `k${index}: *a\n`).join('')}`
+  assert.match(problemsOf(many(1_001)).join(), /^1002:\d+ the document has too many aliases/)
+  assert.match(problemsOf(many(1_000)).join(), /kind is missing/)
+  const fields = Array.from({ length: 1_000 }, (_, index) => `  x${index}: 1\n`).join('')
+  assert.equal(
+    problemsOf(`apiVersion: clrk.apoxy.dev/v1alpha1\nkind: EgressGateway\nmetadata: {name: g}\nspec:\n${fields}`)
+      .length,
+    51, // and listeners is missing
+  )
 })
 
 test('aliases that stay small are read', () => {
