@@ -8,7 +8,7 @@ export const PACKAGE = packageAbove(import.meta.dirname)
 
 /** Would `path` (without links) let an agent change what root runs: does it hold, or lie in, clrk's own code? */
 export function holdsCode(path: string): boolean {
-  return OWN.some(own => isWithin(own, path)) || isWithin(path, CODE)
+  return OWN.some(own => isWithin(own, path)) || CODE.some(code => isWithin(path, code))
 }
 
 /** What is said of it, and what to do. */
@@ -21,6 +21,11 @@ function packageAbove(directory: string): string {
   return existsSync(join(directory, 'package.json')) ? directory : packageAbove(dirname(directory))
 }
 
-/** Installed beside it lie the packages that it imports. */
-const CODE = basename(dirname(PACKAGE)) === 'node_modules' ? dirname(PACKAGE) : PACKAGE
-const OWN = [CODE, realpathSync(process.execPath)]
+/** Installed beside it lie the packages that it imports; a clone has its code in some of its directories. */
+const CODE =
+  basename(dirname(PACKAGE)) === 'node_modules'
+    ? [dirname(PACKAGE)]
+    : ['.git', '.ci', 'bench', 'dist', 'images', 'netns', 'node_modules', 'src', 'test'].map(part =>
+        join(PACKAGE, part),
+      )
+const OWN = [PACKAGE, ...CODE, realpathSync(process.execPath)]

@@ -14,7 +14,7 @@ test("clrk's own code is no workspace, nor is what holds it or lies in it", asyn
   symlinkSync(REPOSITORY, link)
   const made = (directory: string) => join(directory, 'made-by-an-agent')
   t.after(() => rmSync(made(REPOSITORY), { force: true }))
-  for (const workspace of [REPOSITORY, link, join(REPOSITORY, 'docs')]) {
+  for (const workspace of [REPOSITORY, link, join(REPOSITORY, 'src')]) {
     const { code, stdout, stderr } = await clrkRun(world, ['touch', made(workspace)], { workspace, user: '0' })
     assert.ok(!existsSync(made(workspace)), workspace)
     assert.deepEqual({ code, stdout }, { code: 2, stdout: '' }, `${workspace}: ${stderr}`)

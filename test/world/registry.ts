@@ -10,7 +10,7 @@ import { createHash } from 'node:crypto'
 import { createServer } from 'node:http'
 import { buffer } from 'node:stream/consumers'
 import { gzipSync } from 'node:zlib'
-import { imageArchive, busybox } from './engine.ts'
+import { busybox, imageArchive } from './engine.ts'
 
 export const REPOSITORY = 'team/agent'
 
