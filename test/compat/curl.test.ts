@@ -43,7 +43,7 @@ test('curl: versions of HTTP, uploads with Expect, 100 MB both ways', async t =>
 
   await t.test('--http2-prior-knowledge without TLS: refused, and the audit log says why', async () => {
     const { code } = await inside(['curl', ...written, '--http2-prior-knowledge', 'http://echo.example.com/'])
-    assert.ok(code === 16 || code === 56, `exit code ${code}`)
+    assert.ok([16, 55, 56].includes(code ?? 0), `exit code ${code}`) // it may learn of the reset by sending
     assert.ok(auditLines(world).some(({ fault }) => fault.code === 'CLRK_PROTOCOL_NOT_ALLOWED'))
   })
 
