@@ -2,9 +2,10 @@
  * Nothing secret leaves in telemetry (T82): by name (headers, query parameters) whatever the value is, and by value
  * whatever the place is. Text that a terminal may show is made inert (T106).
  */
+import { createSearch, scrubText } from '../credentials/scrub.ts'
 import { PROVIDERS } from '../providers/registry.ts'
 
-/** Stands for every value that was taken out; the only spelling. */
+/** Stands for every value that was taken out; what an origin spells in an odd way is masked as the agent sees it. */
 export const REDACTED = '[redacted]'
 
 export type Redactor = {
@@ -23,20 +24,23 @@ export type Redactor = {
  * A redactor for `secretValues` (latin1). Each is looked for as it is, without its `Bearer ` or `Basic ` in front,
  * in base64 (inside other text too: three alignments, both alphabets), percent-encoded and as a JSON string, its
  * punctuation in any of these spellings. Values under `VALUE_BYTES` are not looked for: they would take ordinary text
- * apart. What was encrypted, compressed or spelled in another way is not known here.
+ * apart. Whatever else the response guard knows (src/secrets/forms.ts) is masked too: an origin that echoes a key must
+ * not get it into telemetry by a spelling that it could not get back to the agent. What was encrypted or compressed is
+ * not known here.
  */
 export function createRedactor(secretValues: readonly string[]): Redactor {
   const forms = formsOf(secretValues)
   if (forms.length === 0) return { holds: () => false, text: text => text, body: body => body }
   const known = new RegExp(forms.map(form => form.replace(/[^A-Za-z0-9]/g, inAnySpelling)).join('|'), 'g')
-  const text = (given: string) => given.replace(known, REDACTED)
+  const search = createSearch(secretValues.map(value => ({ name: '', value: value.trim() })))
+  const text = (given: string) => scrubText(search, given.replace(known, REDACTED), () => {})
   return {
-    holds: given => given.search(known) !== -1,
+    holds: given => text(given) !== given,
     text,
     body: (body, cut) => {
       const given = body.toString('latin1')
-      const trimmed = cut === 'none' ? given : withoutHalves(given, cut, forms)
-      return trimmed === given && given.search(known) === -1 ? body : Buffer.from(text(trimmed), 'latin1')
+      const redacted = text(cut === 'none' ? given : withoutHalves(given, cut, forms))
+      return redacted === given ? body : Buffer.from(redacted, 'latin1')
     },
   }
 }

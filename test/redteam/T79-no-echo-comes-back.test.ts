@@ -1,6 +1,6 @@
 /**
- * An origin that sends the credential back, in every place and form, cut into single bytes: the agent never sees it.
- * T79, T80, T124.
+ * An origin that sends the credential back, in every place and form, cut into single bytes: neither the agent nor telemetry
+ * sees it. T79, T80, T82, T124.
  */
 import assert from 'node:assert/strict'
 import { auditLines } from '../world/clrk.ts'
@@ -17,7 +17,7 @@ testEverywhere('no echo of the credential comes back', async world => {
   const origin = world.spawnInternet(['python3', '-uc', ORIGIN, String(service.port)])
   await origin.saw(/listening/)
   const manifests = [
-    gateway(),
+    gateway({ otlp: { endpoint: 'http://collector.example.com:4318', captureBody: { maxBytes: 65_536 } } }),
     providerRoute({ provider: 'custom', hostnames: [NAME] }, 'own'),
     injection('own', 'authorization'),
     secret('own-credentials', { 'api-key': `Bearer ${world.key}` }),
@@ -31,7 +31,26 @@ testEverywhere('no echo of the credential comes back', async world => {
   const lines = auditLines(world)
   assert.ok(lines.some(({ action, fault }) => action === 'replaced' && fault.code === 'CLRK_SECRET_ECHOED'))
   assert.ok(!JSON.stringify(lines).includes(world.key))
+  const posts = (await world.requests()).filter(({ role }) => role === 'collector').map(({ body }) => body)
+  const bodies = posts.join().match(/(?<="stringValue":")[\w+/]{8,}={0,2}(?=")/g) ?? []
+  const told = [...posts, ...bodies.map(text => Buffer.from(text, 'base64').toString('latin1'))].join()
+  assert.ok((posts.join().match(/"http\.response\.headers"/g) ?? []).length >= 36)
+  for (const reading of readings(told)) assert.ok(!reading.includes(world.key.slice(4, 24)))
 })
+
+function readings(text: string): readonly string[] {
+  const percent = (it: string) =>
+    it.replace(/%([0-9a-f]{2})/gi, (_, hex) => String.fromCharCode(Number.parseInt(hex, 16)))
+  return [
+    ...[text, percent(text), percent(percent(text))],
+    text.replace(/\\+u00([0-9a-f]{2})/g, (_, hex) => String.fromCharCode(Number.parseInt(hex, 16))),
+    text.replace(/&#(\d+);/g, (_, code) => String.fromCharCode(Number(code))),
+    text.replace(/(?:[0-9a-f]{2}){8,}/gi, run => Buffer.from(run, 'hex').toString('latin1')),
+    text.replace(/[\w+/-]{12,}/g, run =>
+      [0, 1, 2, 3].map(at => Buffer.from(run.slice(at), 'base64').toString('latin1')).join(),
+    ),
+  ]
+}
 
 /** Prints what it got; answers /place/form with the credential in that form, in its head, its body or WebSocket frames. */
 const ORIGIN = String.raw`

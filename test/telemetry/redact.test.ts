@@ -50,6 +50,25 @@ for (const [form, text] of FORMS) {
   })
 }
 
+test('a spelling that the response guard masks is no way into telemetry (T82)', () => {
+  const key = Buffer.from('sk-live+0123456789/abcdefghijklmnop=')
+  const each = (spell: (code: number) => string) => [...key].map(spell).join('')
+  const redactor = createRedactor([key.toString()])
+  for (const form of [
+    each(code => `%${code.toString(16)}`),
+    each(code => `%25${code.toString(16)}`),
+    each(code => `\\u00${code.toString(16)}`),
+    each(code => `&#${code};`),
+    key.toString('hex'),
+    key.toString('hex').toUpperCase(),
+  ]) {
+    assert.ok(redactor.holds(`a ${form} b`), form)
+    for (const given of [redactor.text(form), redactor.body(Buffer.from(form), 'none').toString()]) {
+      assert.ok(!given.includes(form.slice(0, 30)) && !given.includes(form.slice(-30)), given)
+    }
+  }
+})
+
 test('what follows Bearer or Basic is a secret too, and what Basic encodes', () => {
   const basic = Buffer.from('user:correct-horse').toString('base64')
   const redactor = createRedactor(['Bearer sk-live-0123456789', `Basic ${basic}`, 'Bearer short'])
