@@ -34,7 +34,14 @@ export const LIMITS = {
   /** Streams that the agents of one sandbox cancel: burst, and per second after it. */
   http2CancelBurst: 200,
   http2CancelPerSecond: 50,
-  /** PING and SETTINGS frames of one connection: burst, and per second after it (gRPC measures its line with PINGs). */
+  /** HEADERS and CONTINUATION frames of one head. */
+  http2BlockFrames: 32,
+  /** Heads and acknowledgements that wait for an agent that does not read. */
+  http2UnreadBytes: 262_144,
+  /**
+   * Frames that cost an agent nothing, of one connection: burst, and per second after it. PING and SETTINGS (gRPC measures
+   * its line with PINGs), PRIORITY, DATA without a byte, whatever is refused or comes for a stream that is over.
+   */
   http2ControlBurst: 10_000,
   http2ControlPerSecond: 5_000,
   /** A pooled upstream connection without a request. */

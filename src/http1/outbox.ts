@@ -14,6 +14,13 @@ export function createOutbox(socket: Duplex): Outbox {
   let waiting = ''
   let corked = false
 
+  /** A socket may say something while it is written to. */
+  function writeText(): void {
+    const text = waiting
+    waiting = ''
+    if (text !== '') socket.write(text, 'latin1')
+  }
+
   return {
     text: text => {
       waiting += text
@@ -27,13 +34,11 @@ export function createOutbox(socket: Duplex): Outbox {
         corked = true
         socket.cork()
       }
-      if (waiting !== '') socket.write(waiting, 'latin1')
-      waiting = ''
+      writeText()
       socket.write(bytes)
     },
     flush: () => {
-      if (waiting !== '') socket.write(waiting, 'latin1')
-      waiting = ''
+      writeText()
       if (corked) socket.uncork()
       corked = false
     },

@@ -1,15 +1,16 @@
 /** How exchanges end: with an answer while one is possible, else by a reset of their stream; never half and silent. */
-import { constants } from 'node:http2'
 import type { ClrkFault } from '../errors.ts'
 import { isClrkError } from '../errors.ts'
 import type { Answer } from '../http1/hooks.ts'
 import { sawEnd } from '../http1/observe.ts'
+import { CODE } from './codes.ts'
 import type { LegFailure } from './hooks.ts'
-import { type Exchange, forget, nameOf, resetStream, respond } from './stream.ts'
+import { resetStream, sendData, sendEnd, sendHead } from './outgoing.ts'
+import { type Exchange, forget, nameOf } from './stream.ts'
 
 /** Runs `action` for an exchange that is not over; what it throws ends this exchange and nothing else. */
 export function attempt(exchange: Exchange, action: () => void): void {
-  if (exchange.phase === 'over' || exchange.stream.destroyed) return
+  if (exchange.phase === 'over') return
   try {
     action()
   } catch (error) {
@@ -21,12 +22,12 @@ export function attempt(exchange: Exchange, action: () => void): void {
 export function fail(exchange: Exchange, fault: ClrkFault, late = false): void {
   ended(exchange, fault, false)
   leave(exchange, late)
-  if (exchange.started) return reset(exchange, constants.NGHTTP2_INTERNAL_ERROR)
+  if (exchange.started) return reset(exchange, CODE.internal)
   try {
     answer(exchange, exchange.hooks.failed(exchange.head, fault))
   } catch (error) {
     exchange.hooks.report(error)
-    reset(exchange, constants.NGHTTP2_INTERNAL_ERROR)
+    reset(exchange, CODE.internal)
   }
 }
 
@@ -44,21 +45,22 @@ export function legFailed(exchange: Exchange, { untouched, code, reason }: LegFa
   const fault: ClrkFault = { code: 'CLRK_UPSTREAM_MALFORMED', details: { name: nameOf(exchange), reason } }
   if (code === null) return fail(exchange, fault)
   ended(exchange, fault, false)
-  reset(exchange, code === constants.NGHTTP2_NO_ERROR ? constants.NGHTTP2_INTERNAL_ERROR : code)
+  reset(exchange, code === CODE.none ? CODE.internal : code)
 }
 
 export function answer(exchange: Exchange, given: Answer): void {
-  const { stream, requestDone } = exchange
+  const { stream } = exchange
   settle(exchange)
-  if (stream.destroyed || stream.closed) return
   exchange.deadline.set(exchange.streamIdleMs) // for an agent that does not read it
   const fields = [':status', String(given.status)]
   for (const [name, value] of given.headers) fields.push(name.toLowerCase(), value)
-  fields.push('content-length', String(Buffer.byteLength(given.body)))
-  const silent = given.body === '' || stream.writableEnded // node:http2 ends the response to HEAD itself
-  respond(stream, fields, silent, false)
-  if (!silent) stream.end(given.body)
-  if (!requestDone) stream.close(constants.NGHTTP2_NO_ERROR) // after the last byte
+  const body = Buffer.from(given.body)
+  fields.push('content-length', String(body.length))
+  const silent = body.length === 0 || exchange.silent
+  sendHead(stream, fields, silent)
+  if (silent) return
+  sendData(stream, body)
+  sendEnd(stream, [])
 }
 
 /** The agent's stream is closed: so is everything that was done for it. */
@@ -72,7 +74,7 @@ export function agentClosed(exchange: Exchange): void {
 
 export function expired(exchange: Exchange): void {
   const { phase, stream, started, streamIdleMs, forward } = exchange
-  if (phase === 'over') return resetStream(stream, constants.NGHTTP2_CANCEL)
+  if (phase === 'over') return resetStream(stream, CODE.cancel)
   if (phase === 'read') {
     return fail(exchange, { code: 'CLRK_HTTP_MALFORMED', details: { reason: 'its body did not end in time' } })
   }

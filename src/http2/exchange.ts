@@ -5,31 +5,34 @@
  * handler; whatever fails ends in an answer while one is possible, else in a reset stream, never in a response that only
  * looks complete, and never in the end of another stream.
  */
-import type { ServerHttp2Stream } from 'node:http2'
 import { isClrkError } from '../errors.ts'
 import { createDeadline } from '../http1/deadline.ts'
 import { dashed } from '../http1/grammar.ts'
+import { type HeadError, malformed } from '../http1/head.ts'
 import { sealKept } from '../http1/kept-body.ts'
 import { sawRequestBody, sawRequestHead } from '../http1/observe.ts'
 import { withoutExpect } from '../http1/read-body.ts'
 import { rewriteRequestHead } from '../http1/rewrite.ts'
+import { LIMITS } from '../limits.ts'
+import { CODE } from './codes.ts'
+import type { Stream } from './connection.ts'
 import { agentClosed, answer, attempt, broken, expired, fail, legFailed } from './ending.ts'
 import { allowedTrailers, requestHeadOf } from './head.ts'
 import type { Http2Decision, Http2Forward, Http2Hooks, LegEvents, Upstream } from './hooks.ts'
+import type { FieldList } from './hpack-decode.ts'
 import { openHttp1Leg } from './http1-leg.ts'
 import { openHttp2Leg } from './http2-leg.ts'
+import { pause, resume } from './inbox.ts'
+import { isWhole } from './incoming.ts'
+import { resetStream } from './outgoing.ts'
 import { readBody, readMore, sendKept } from './read-body.ts'
-import { relayData, relayEnd, relayHead, relayInterim, sendTrailers } from './response.ts'
-import { awaitNext, type Exchange, noteCut } from './stream.ts'
+import { relayData, relayEnd, relayHead, relayInterim } from './response.ts'
+import { awaitNext, type Exchange } from './stream.ts'
 
-/**
- * Serves one request; takes the stream over. `raw`: its fields, names and values by turns. `bodyless`: it has ended.
- * `closed` is called once, when the stream is closed; `cancelled`: before its exchange came to an end.
- */
+/** Serves one request. `closed` is called once, when the stream is closed; `cancelled`: before its exchange ended. */
 export function serveStream(
-  stream: ServerHttp2Stream,
-  raw: readonly string[],
-  bodyless: boolean,
+  stream: Stream,
+  { fields, cut }: FieldList,
   hooks: Http2Hooks,
   streamIdleMs: number,
   closed: (cancelled: boolean) => void,
@@ -47,40 +50,37 @@ export function serveStream(
     leg: null,
     kept: null,
     guarded: null,
-    requestDone: bodyless,
+    requestDone: stream.requestDone,
     requestTrailers: [],
     responseTrailers: [],
+    silent: fields[fields.indexOf(':method') + 1] === 'HEAD',
     started: false,
-    waits: false,
-    reads: false,
     retried: false,
     interim: 0,
     bytesUp: 0,
     bytesDown: 0,
   }
-  stream.on('error', ignore) // 'close' follows
-  stream.on('close', () => {
-    agentClosed(exchange)
-    closed(!exchange.settled)
-  })
-  stream.on('drain', () => {
-    exchange.guarded?.resume()
-    exchange.leg?.resume()
-  })
-  stream.on('wantTrailers', () => sendTrailers(exchange))
-  if (!bodyless) {
-    stream.on('trailers', (_headers, _flags, trailers) => {
-      exchange.requestTrailers = trailers
-    })
-    noteCut(stream, () => agentClosed(exchange))
-    stream.on('end', () => {
+  stream.owner = {
+    data: chunk => attempt(exchange, () => agentData(exchange, chunk)),
+    end: trailers => {
       exchange.requestDone = true
-      endRequest(exchange)
-    })
+      exchange.requestTrailers = trailers
+      attempt(exchange, () => endRequest(exchange))
+    },
+    drained: () =>
+      attempt(exchange, () => {
+        exchange.guarded?.resume()
+        exchange.leg?.resume()
+      }),
+    closed: () => {
+      agentClosed(exchange)
+      closed(!exchange.settled)
+    },
   }
-  if (stream.destroyed) return // reset as soon as it was opened: 'close' follows
-  const head = requestHeadOf(raw)
+  const head = cut === null ? requestHeadOf(fields) : TOO_LARGE[cut]
   if (head.kind === 'error') return fail(exchange, { code: head.code, details: head.details })
+  if (head.framing.kind === 'length') stream.expected = head.framing.length
+  if (stream.requestDone && !isWhole(stream)) return resetStream(stream, CODE.protocol)
   exchange.head = head
   try {
     proceed(exchange, hooks.decide(head), decided, ignore)
@@ -114,7 +114,7 @@ function decided(exchange: Exchange, decision: Http2Decision): void {
   if (decision.kind === 'answer') return answer(exchange, decision)
   if (decision.kind === 'read-body') {
     readBody(exchange, decision.reader)
-    return exchange.requestDone ? endRequest(exchange) : listen(exchange)
+    return exchange.requestDone ? endRequest(exchange) : resume(exchange.stream)
   }
   exchange.forward = decision
   exchange.watch.observer = decision.observer
@@ -144,7 +144,7 @@ function open(exchange: Exchange, upstream: Upstream, outgoing: string): void {
   const bodyless = requestDone && exchange.requestTrailers.length === 0 && (exchange.kept?.bytes ?? 0) === 0
   const again = () => {
     exchange.retried = true
-    if (exchange.reads) stream.pause()
+    pause(stream)
     acquire(exchange, forward, outgoing, true)
   }
   const events: LegEvents = {
@@ -152,7 +152,7 @@ function open(exchange: Exchange, upstream: Upstream, outgoing: string): void {
     head: (received, ended) => attempt(exchange, () => relayHead(exchange, received, ended)),
     data: (chunk, from, to) => relayData(exchange, chunk, from, to),
     end: trailers => attempt(exchange, () => relayEnd(exchange, trailers)),
-    drained: () => (exchange.kept === null ? stream.resume() : endRequest(exchange)),
+    drained: () => (exchange.kept === null ? resume(stream) : endRequest(exchange)),
     failed: failure => attempt(exchange, () => legFailed(exchange, failure, again)),
   }
   try {
@@ -166,14 +166,7 @@ function open(exchange: Exchange, upstream: Upstream, outgoing: string): void {
   }
   exchange.phase = 'forward'
   if (requestDone) return endRequest(exchange)
-  listen(exchange)
-}
-
-function listen(exchange: Exchange): void {
-  const { stream } = exchange
-  if (exchange.reads) return void stream.resume()
-  exchange.reads = true
-  stream.on('data', (chunk: Buffer) => agentData(exchange, chunk))
+  resume(stream)
 }
 
 function agentData(exchange: Exchange, chunk: Buffer): void {
@@ -182,7 +175,7 @@ function agentData(exchange: Exchange, chunk: Buffer): void {
   if (leg === null) return
   exchange.bytesUp += chunk.length
   sawRequestBody(watch, chunk, 0, chunk.length)
-  if (!leg.write(chunk)) stream.pause()
+  if (!leg.write(chunk)) pause(stream)
   awaitNext(exchange)
 }
 
@@ -212,6 +205,11 @@ function giveBack(upstream: Upstream): void {
   if (upstream.kind === 'http2') return upstream.release(true)
   upstream.lease.socket.destroy()
   upstream.lease.release(false)
+}
+
+const TOO_LARGE: Readonly<Record<'bytes' | 'fields', HeadError>> = {
+  bytes: { kind: 'error', code: 'CLRK_HEAD_TOO_LARGE', details: { limit: LIMITS.headBytes } },
+  fields: malformed(`there are more than ${LIMITS.headerFields} header fields`),
 }
 
 const TRAILS = /^(?:te|trailer)$/

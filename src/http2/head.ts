@@ -10,7 +10,7 @@ import { malformed, malformedResponse, parseRequestHead, parseResponseHead } fro
 import { LIMITS } from '../limits.ts'
 import type { Trailers } from './hooks.ts'
 
-/** `raw`: names and values by turns, as node:http2 gives them. */
+/** `raw`: names and values by turns, as they were decoded; what request-rules.ts refuses is refused here too. */
 export function requestHeadOf(raw: readonly string[]): RequestHead | HeadError {
   let [method, scheme, path] = ['', '', '']
   let authority: string | null = null
@@ -51,7 +51,7 @@ export function requestHeadOf(raw: readonly string[]): RequestHead | HeadError {
   if (text.length > MAXIMUM) return { kind: 'error', code: 'CLRK_HEAD_TOO_LARGE', details: { limit: MAXIMUM } }
   const head = parseRequestHead(Buffer.from(text, 'latin1'))
   if (head.kind === 'error') return head
-  // One line for each field and no other: nothing has smuggled a line end past the HTTP/2 library.
+  // One line for each field and no other: nothing has smuggled a line end into one.
   if (head.names.length !== count || head.target !== path) return malformed('a field has a control character')
   return head
 }
@@ -99,7 +99,10 @@ export function fieldsOf(head: string): string[] {
   let start = head.indexOf('\r\n') + 2
   for (let end = head.indexOf('\r\n', start); end > start; end = head.indexOf('\r\n', start)) {
     const colon = head.indexOf(':', start)
-    fields.push(head.slice(start, colon).toLowerCase(), head.slice(colon + 1, end).replace(BLANKS, ''))
+    let [from, to] = [colon + 1, end]
+    while (from < to && isBlank(head.charCodeAt(from))) from++
+    while (from < to && isBlank(head.charCodeAt(to - 1))) to--
+    fields.push(head.slice(start, colon).toLowerCase(), head.slice(from, to))
     start = end + 2
   }
   return fields
@@ -128,15 +131,18 @@ export function fieldObject(fields: readonly string[]): Record<string, string | 
   return object
 }
 
+function isBlank(code: number): boolean {
+  return code === 0x20 || code === 0x09
+}
+
 function isAll(text: string, table: Uint8Array): boolean {
   for (let at = 0; at < text.length; at++) if (table[text.charCodeAt(at)] !== 1) return false
   return true
 }
 
 const MAXIMUM = LIMITS.headBytes
-const BLANKS = /^[ \t]+|[ \t]+$/g
 /** RFC 9113 §8.2.2 */
-const CONNECTION_SPECIFIC: ReadonlySet<string> = new Set([
+export const CONNECTION_SPECIFIC: ReadonlySet<string> = new Set([
   'connection',
   'keep-alive',
   'proxy-connection',

@@ -21,7 +21,7 @@ export type Http2Hooks = {
   readonly opened: () => boolean
   /** A stream is closed. `cancelled`: before its end, by the agent; false ends the connection (ENHANCE_YOUR_CALM). */
   readonly closed: (cancelled: boolean) => boolean
-  /** The agent sent PING or SETTINGS; false ends the connection in the same way. */
+  /** The agent sent a frame that costs it nothing (`LIMITS.http2ControlBurst`); false ends the connection in the same way. */
   readonly control: () => boolean
 }
 

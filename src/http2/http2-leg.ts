@@ -1,9 +1,10 @@
 /** A request from HTTP/2 to an origin that speaks HTTP/2 too: one stream of a shared session. */
-import { constants } from 'node:http2'
+import type { Http2Stream } from 'node:http2'
 import type { RequestHead } from '../http1/head.ts'
+import { CODE } from './codes.ts'
+import { FLAG } from './frames.ts'
 import { fieldObject, requestFields, responseHeadOf } from './head.ts'
 import type { Http2Upstream, Leg, LegEvents, Trailers } from './hooks.ts'
-import { noteCut, resetStream } from './stream.ts'
 
 /** `outgoing`: the rewritten head of `request`. `bodyless`: the request has ended with its head. */
 export function openHttp2Leg(
@@ -35,7 +36,7 @@ export function openHttp2Leg(
   }
 
   function fail(reason: string): void {
-    leave(true, PROTOCOL_ERROR)
+    leave(true, CODE.protocol)
     events.failed({ untouched: false, code: null, reason })
   }
 
@@ -47,12 +48,12 @@ export function openHttp2Leg(
     if (answered || head.status === 101) return fail('it sent a head that answers nothing')
     if (head.status < 200) return events.interim(head)
     answered = true
-    events.head(head, (flags & constants.NGHTTP2_FLAG_END_STREAM) !== 0)
+    events.head(head, (flags & FLAG.endStream) !== 0)
   }
 
   function ended(): void {
     if (over || cut || !answered) return // `closed` follows
-    leave(true, requestDone ? null : constants.NGHTTP2_CANCEL)
+    leave(true, requestDone ? null : CODE.cancel)
     events.end(responseTrailers)
   }
 
@@ -60,7 +61,7 @@ export function openHttp2Leg(
     if (over) return
     const lost = session.destroyed
     const { pending, rstCode } = stream
-    const untouched = pending || rstCode === constants.NGHTTP2_REFUSED_STREAM
+    const untouched = pending || rstCode === CODE.refused
     const code = lost && !untouched ? null : rstCode
     const reason = code === null ? 'it closed the connection' : `it reset the stream (code ${code})`
     leave(true, null)
@@ -100,9 +101,32 @@ export function openHttp2Leg(
       if (!over) stream.resume()
     },
     abort: late => {
-      if (!over) leave(!late, constants.NGHTTP2_CANCEL)
+      if (!over) leave(!late, CODE.cancel)
     },
   }
 }
 
-const PROTOCOL_ERROR = constants.NGHTTP2_PROTOCOL_ERROR
+/**
+ * Resets a stream. Left to itself, `close` ends the writable side first, so that a body that was cut off would go out
+ * with END_STREAM and look complete.
+ */
+function resetStream(stream: Http2Stream, code: number): void {
+  stream._final = callback => callback()
+  stream.close(code)
+}
+
+/**
+ * A reset with NO_ERROR ends a stream for node:http2 as its proper end does. They are told apart by the order: a proper
+ * end is pushed while the stream is open, that of a reset after it was closed.
+ */
+function noteCut(stream: Http2Stream, cut: () => void): void {
+  const push = stream.push
+  let ended = false
+  stream.push = (chunk, encoding) => {
+    if (chunk === null && !ended) {
+      ended = true
+      if (stream.closed) cut()
+    }
+    return push.call(stream, chunk, encoding)
+  }
+}

@@ -4,6 +4,7 @@ import { keepBody, keepBytes, nextKept } from '../http1/kept-body.ts'
 import { sawRequestBody } from '../http1/observe.ts'
 import { answer, broken } from './ending.ts'
 import type { Http2Forward, Leg } from './hooks.ts'
+import { sendHead } from './outgoing.ts'
 import { type Exchange, forget } from './stream.ts'
 
 /** Who waits to be asked for the body is asked: the origin has not seen the request yet. */
@@ -12,7 +13,7 @@ export function readBody(exchange: Exchange, reader: BodyReader<Http2Forward>): 
   exchange.phase = 'read'
   exchange.kept = keepBody(reader)
   deadline.set(streamIdleMs)
-  if (head?.expectContinue && !requestDone) stream.additionalHeaders({ ':status': 100 })
+  if (head?.expectContinue && !requestDone) sendHead(stream, [':status', '100'], false)
 }
 
 export function readMore(exchange: Exchange, chunk: Buffer): void {

@@ -1,15 +1,16 @@
 /** One response, from the origin to the agent's stream: re-framed by HTTP/2, hop-by-hop fields gone, never buffered. */
-import { constants } from 'node:http2'
 import type { ResponseHead } from '../http1/head.ts'
 import type { GuardSink } from '../http1/hooks.ts'
 import { sawResponseBody, sawResponseHead } from '../http1/observe.ts'
 import { rewriteResponseHead } from '../http1/rewrite.ts'
 import { slice } from '../http1/write-head.ts'
+import { tookBytes } from '../http1/young-garbage.ts'
 import { LIMITS } from '../limits.ts'
 import { attempt, broken, ended, fail } from './ending.ts'
-import { allowedTrailers, fieldObject, fieldsOf, responseFields } from './head.ts'
+import { allowedTrailers, fieldsOf, responseFields } from './head.ts'
 import type { Trailers } from './hooks.ts'
-import { awaitNext, type Exchange, nameOf, respond } from './stream.ts'
+import { isFull, sendData, sendEnd, sendHead } from './outgoing.ts'
+import { awaitNext, type Exchange, nameOf } from './stream.ts'
 
 export function relayInterim(exchange: Exchange, received: ResponseHead): void {
   const { stream, forward } = exchange
@@ -19,7 +20,7 @@ export function relayInterim(exchange: Exchange, received: ResponseHead): void {
   }
   awaitNext(exchange)
   const text = rewriteResponseHead(received, 'none', null)
-  stream.additionalHeaders(fieldObject(responseFields(forward?.guard?.head(text) ?? text)))
+  sendHead(stream, responseFields(forward?.guard?.head(text) ?? text), false)
 }
 
 /** `bodyless`: neither content nor trailers follow. */
@@ -35,14 +36,15 @@ export function relayHead(exchange: Exchange, received: ResponseHead, bodyless: 
   const text = rewriteResponseHead(received, keepsLength ? 'keep' : 'none', null)
   const fields = responseFields(guard === null ? text : guard.head(text))
   exchange.started = true
-  exchange.waits = !bodyless && (!keepsLength || received.names.includes('trailer'))
   awaitNext(exchange)
-  respond(stream, fields, bodyless, exchange.waits)
+  if (bodyless) finish(exchange, fields)
+  else sendHead(stream, fields, false)
 }
 
 export function relayData(exchange: Exchange, chunk: Buffer, from: number, to: number): void {
   const { watch, leg, guarded } = exchange
   exchange.bytesDown += to - from
+  tookBytes(to - from)
   try {
     sawResponseBody(watch, chunk, from, to)
     const payload = slice(chunk, from, to)
@@ -66,7 +68,7 @@ export function relayEnd(exchange: Exchange, trailers: Trailers): void {
 }
 
 function write({ stream, leg, guarded }: Exchange, payload: Buffer): void {
-  if (stream.write(payload)) return
+  if (sendData(stream, payload)) return
   guarded?.pause()
   leg?.pause()
 }
@@ -75,7 +77,7 @@ function sinkOf(exchange: Exchange): GuardSink {
   return {
     data: payload => attempt(exchange, () => write(exchange, payload)),
     end: () => attempt(exchange, () => finish(exchange)),
-    drained: () => exchange.stream.writableNeedDrain || exchange.leg?.resume(),
+    drained: () => isFull(exchange.stream) || exchange.leg?.resume(),
     failed: reason => attempt(exchange, () => failEncoded(exchange, reason)),
   }
 }
@@ -84,28 +86,16 @@ function failEncoded(exchange: Exchange, reason: string): void {
   fail(exchange, { code: 'CLRK_UPSTREAM_ENCODED', details: { name: nameOf(exchange), reason } })
 }
 
-/** All of the body has gone out. */
-function finish(exchange: Exchange): void {
-  const { stream } = exchange
+/** Nothing more comes. `head`: neither has anything gone out yet, and this is all of it. */
+function finish(exchange: Exchange, head: readonly string[] | null = null): void {
+  const { stream, responseTrailers } = exchange
   ended(exchange, null, false)
+  exchange.leg = null
   exchange.phase = 'over'
   exchange.settled = true
   exchange.deadline.set(exchange.streamIdleMs) // for what the agent has not read yet
-  if (!stream.writableEnded) stream.end()
-  if (!exchange.waits) stopRequest(exchange)
-}
-
-/** The last bytes have gone out. */
-export function sendTrailers(exchange: Exchange): void {
-  const { stream, responseTrailers } = exchange
-  if (stream.destroyed || stream.closed) return
-  stream.sendTrailers(fieldObject(responseTrailers))
-  setImmediate(stopRequest, exchange) // node:http2 sends trailers in the next turn
-}
-
-/** The response is complete and the request is not: the agent may stop sending it (RFC 9113 §8.1). */
-function stopRequest({ stream, requestDone }: Exchange): void {
-  if (!requestDone && !stream.destroyed) stream.close(constants.NGHTTP2_NO_ERROR)
+  if (head === null) sendEnd(stream, responseTrailers)
+  else sendHead(stream, head, true)
 }
 
 function headOf(trailers: Trailers): string {

@@ -1,16 +1,17 @@
 /**
- * One agent connection that speaks HTTP/2: its session, what bounds it, and its streams (RFC 9113 §10.5; T52).
- *
- * Frames are read by nghttp2 in node:http2, which bounds heads, CONTINUATION frames, SETTINGS entries and unread
- * acknowledgements; what costs the agent nothing is counted here.
+ * One agent connection that speaks HTTP/2: what bounds it, how it ends, and its streams (RFC 9113; T52). Frames and
+ * windows are incoming.ts and outgoing.ts; what costs the agent nothing is counted by the hooks.
  */
-import { constants, performServerHandshake, type ServerHttp2Stream, type ServerSessionOptions } from 'node:http2'
-import type { TLSSocket } from 'node:tls'
+import type { Duplex } from 'node:stream'
 import { createDeadline } from '../http1/deadline.ts'
+import { tookBytes } from '../http1/young-garbage.ts'
 import { LIMITS } from '../limits.ts'
+import { CODE } from './codes.ts'
+import { closeStream, createConnection } from './connection.ts'
 import { serveStream } from './exchange.ts'
 import type { Http2Hooks } from './hooks.ts'
-import { resetStream } from './stream.ts'
+import { createIncoming } from './incoming.ts'
+import { flush, sendGoaway, sendSettings, sendWaiting } from './outgoing.ts'
 
 export type Http2Options = {
   /** A connection without a stream. */
@@ -19,70 +20,94 @@ export type Http2Options = {
   readonly streamIdleMs: number
 }
 
-/** Ends the connection at once: GOAWAY, every stream reset, every upstream of them cancelled. */
+/** Ends the connection at once: GOAWAY, and every upstream of its streams cancelled. */
 export type Http2Connection = { readonly close: () => void }
 
 /** Serves `agent`, on which ALPN has settled h2, until it closes; takes the socket over. `options` default to `LIMITS`. */
-export function serveHttp2(agent: TLSSocket, hooks: Http2Hooks, options: Partial<Http2Options> = {}): Http2Connection {
+export function serveHttp2(agent: Duplex, hooks: Http2Hooks, options: Partial<Http2Options> = {}): Http2Connection {
   const { idleMs, streamIdleMs } = { ...DEFAULTS, ...options }
-  const session = performServerHandshake(agent, SESSION)
   const deadline = createDeadline(() => {
-    if (session.closed || session.destroyed) return void agent.destroy() // it does not take its GOAWAY
-    session.close()
-    deadline.set(LIMITS.clientHelloMs)
+    if (connection.ended)
+      agent.destroy() // it does not take its GOAWAY
+    else end(CODE.none)
   })
-  let open = 0
+  const connection = createConnection(agent, {
+    request: (stream, list) => {
+      if (!hooks.opened()) return false
+      deadline.set(Infinity)
+      serveStream(stream, list, hooks, streamIdleMs, cancelled => {
+        if (!hooks.closed(cancelled)) calm('cancelled HTTP/2 streams a second', LIMITS.http2CancelPerSecond)
+      })
+      return true
+    },
+    control: () => {
+      if (!hooks.control()) calm('HTTP/2 frames of no use a second', LIMITS.http2ControlPerSecond)
+    },
+    idle: () => {
+      if (connection.ended) return
+      if (connection.leaving) end(CODE.none)
+      else deadline.set(idleMs)
+    },
+    end,
+  })
+  const reader = createIncoming(connection)
 
-  function end(code: number, why?: Error): void {
-    if (session.destroyed) return
-    session.destroy(why, code) // without an error the code would not be sent
+  function end(code: number): void {
+    if (connection.ended) return
+    reader.stop()
+    sendGoaway(connection, code)
+    flush(connection)
+    over()
+    agent.end()
+    agent.resume() // closed with bytes unread, the system would reset it, and the agent lose its GOAWAY
     deadline.set(LIMITS.clientHelloMs)
+  }
+
+  function over(): void {
+    connection.ended = true
+    for (const stream of connection.streams.values()) closeStream(stream, null)
   }
 
   /** The agent does more often than is good for others what costs it nothing. */
   function calm(limit: string, maximum: number): void {
-    if (session.destroyed) return
-    hooks.failed(null, { code: 'CLRK_LIMIT', details: { limit, maximum } })
-    end(constants.NGHTTP2_ENHANCE_YOUR_CALM, new Error(limit))
+    if (connection.ended) return
+    try {
+      hooks.failed(null, { code: 'CLRK_LIMIT', details: { limit, maximum } })
+    } catch (error) {
+      hooks.report(error)
+    }
+    end(CODE.calm)
   }
 
-  function serve(stream: ServerHttp2Stream, raw: readonly string[], flags: number): void {
-    if (!hooks.opened()) {
-      stream.on('error', () => {})
-      return resetStream(stream, constants.NGHTTP2_REFUSED_STREAM)
-    }
-    open += 1
+  function closed(): void {
+    reader.stop()
+    over()
     deadline.clear()
-    const bodyless = (flags & constants.NGHTTP2_FLAG_END_STREAM) !== 0
-    serveStream(stream, raw, bodyless, hooks, streamIdleMs, cancelled => {
-      open -= 1
-      if (open === 0 && !session.destroyed) deadline.set(idleMs)
-      if (!hooks.closed(cancelled)) calm('cancelled HTTP/2 streams a second', LIMITS.http2CancelPerSecond)
+  }
+
+  agent.on('error', () => {}) // 'close' follows
+  agent.on('close', closed)
+  if (agent.destroyed) closed()
+  else {
+    deadline.set(idleMs)
+    sendSettings(connection)
+    agent.on('drain', () => {
+      if (connection.stalled) agent.resume()
+      connection.stalled = false
+      sendWaiting(connection)
+    })
+    agent.on('end', () => end(CODE.none)) // there is no half-open connection in HTTP/2
+    agent.on('data', chunk => {
+      tookBytes(chunk.length)
+      try {
+        reader.push(chunk)
+      } catch (error) {
+        hooks.report(error)
+        end(CODE.internal)
+      }
     })
   }
-
-  const control = () => {
-    if (!hooks.control()) calm('PING and SETTINGS frames a second', LIMITS.http2ControlPerSecond)
-  }
-  deadline.set(idleMs)
-  session.on('error', () => {}) // 'close' follows
-  session.on('close', deadline.clear)
-  agent.on('end', () => end(constants.NGHTTP2_NO_ERROR)) // there is no half-open connection in HTTP/2
-  session.on('stream', (stream, _headers, flags, raw) => serve(stream, raw, flags))
-  session.on('ping', control)
-  session.on('remoteSettings', control)
-  return { close: () => end(constants.NGHTTP2_NO_ERROR) }
+  return { close: () => end(CODE.none) }
 }
 
 const DEFAULTS: Http2Options = { idleMs: LIMITS.agentIdleMs, streamIdleMs: LIMITS.streamIdleMs }
-
-const SESSION: ServerSessionOptions = {
-  settings: {
-    maxConcurrentStreams: LIMITS.http2Streams,
-    maxHeaderListSize: LIMITS.headBytes,
-  },
-  maxHeaderListPairs: LIMITS.headerFields,
-  maxSettings: LIMITS.http2SettingsEntries,
-  // What an origin says twice is passed on twice.
-  strictSingleValueFields: false,
-}

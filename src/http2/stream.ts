@@ -1,14 +1,14 @@
 /** The record of one stream. exchange.ts moves it from phase to phase, response.ts relays, ending.ts ends what is open. */
-import type { Http2Stream, ServerHttp2Stream } from 'node:http2'
 import type { Deadline } from '../http1/deadline.ts'
 import type { RequestHead } from '../http1/head.ts'
 import type { GuardedBody } from '../http1/hooks.ts'
 import type { KeptBody } from '../http1/kept-body.ts'
 import type { Watch } from '../http1/observe.ts'
+import type { Stream } from './connection.ts'
 import type { Http2Forward, Http2Hooks, Leg, Trailers } from './hooks.ts'
 
 export type Exchange = {
-  readonly stream: ServerHttp2Stream
+  readonly stream: Stream
   readonly hooks: Http2Hooks
   /** No byte in either direction after the first byte of a response. */
   readonly streamIdleMs: number
@@ -32,12 +32,10 @@ export type Exchange = {
   requestDone: boolean
   requestTrailers: Trailers
   responseTrailers: Trailers
+  /** The request's method is HEAD, whatever else is wrong with it: its answer has no body. */
+  readonly silent: boolean
   /** The final head has gone to the agent: no other answer is possible. */
   started: boolean
-  /** The stream ends when its trailers are sent, even when there are none. */
-  waits: boolean
-  /** The agent's bytes are listened to. */
-  reads: boolean
   retried: boolean
   interim: number
   bytesUp: number
@@ -58,40 +56,4 @@ export function forget(exchange: Exchange): void {
 /** The origin's name, for details of a fault. */
 export function nameOf({ head }: Exchange): string {
   return head?.host ?? 'the host'
-}
-
-/** Sends the final head, and no Date of our own. */
-export function respond(
-  stream: ServerHttp2Stream,
-  fields: readonly string[],
-  endStream: boolean,
-  waitForTrailers: boolean,
-): void {
-  const options = { endStream, waitForTrailers, sendDate: false }
-  stream.respond(fields, options)
-}
-
-/**
- * Resets a stream. Left to itself, `close` ends the writable side first, so that a body that was cut off would go out
- * with END_STREAM and look complete.
- */
-export function resetStream(stream: Http2Stream, code: number): void {
-  stream._final = callback => callback()
-  stream.close(code)
-}
-
-/**
- * A reset with NO_ERROR ends a stream for node:http2 as its proper end does. They are told apart by the order: a proper
- * end is pushed while the stream is open, that of a reset after it was closed.
- */
-export function noteCut(stream: Http2Stream, cut: () => void): void {
-  const push = stream.push
-  let ended = false
-  stream.push = (chunk, encoding) => {
-    if (chunk === null && !ended) {
-      ended = true
-      if (stream.closed) cut()
-    }
-    return push.call(stream, chunk, encoding)
-  }
 }

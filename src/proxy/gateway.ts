@@ -24,7 +24,7 @@ export type ProxyGateway = {
   readonly redact: (text: string) => string
   readonly dialContext: () => DialContext
   readonly pool: UpstreamPool
-  /** For agents that speak HTTP/2: few do, and node:http2 takes 10 MB, so it is loaded for the first. */
+  /** For agents that speak HTTP/2: few do, so it is loaded for the first. */
   readonly http2: () => Promise<Http2Pool>
   readonly exporter: () => Exporter
   /** Replaces policy and secrets from the next decision on; idle upstream connections of another policy are dropped. */

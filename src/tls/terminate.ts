@@ -156,10 +156,7 @@ export function terminateTls(
       socket.destroy()
       reject(error)
     }
-    const succeed = () => {
-      Reflect.set(secured, 'secureConnecting', false) // only tls.Server does it, and node:http2 would wait for it
-      settle(null)
-    }
+    const succeed = () => settle(null)
     const closed = () => settle(new Error('the connection was closed during the handshake'))
     const timer = setTimeout(() => settle(new Error('the handshake took too long')), LIMITS.handshakeMs)
     secured.on('secure', succeed).on('error', settle).on('close', closed)

@@ -4,7 +4,7 @@
  * gateway and of no other. A session that is closing (GOAWAY), lost or idle is forgotten, and the next exchange dials
  * anew.
  */
-import { type ClientHttp2Session, connect, type SecureClientSessionOptions } from 'node:http2'
+import type { ClientHttp2Session, connect, SecureClientSessionOptions } from 'node:http2'
 import type { TLSSocket } from 'node:tls'
 import type { Upstream } from '../http2/hooks.ts'
 import { LIMITS } from '../limits.ts'
@@ -91,12 +91,13 @@ export function createHttp2Pool(context: () => DialContext, http1: UpstreamPool)
   }
 
   async function dial(host: Host, name: HostName, port: number): Promise<Upstream> {
+    const http2 = await import('node:http2') // 10 MB, which few origins need
     const socket = await dialTls(context(), name, port, undefined, ['h2', 'http/1.1'])
     if (socket.alpnProtocol !== 'h2') {
       host.http1Until = performance.now() + LIMITS.http2AskAgainMs
       return { kind: 'http1', lease: { socket, fresh: true, release: () => socket.destroy() } }
     }
-    const session: Session = { http2: sessionOn(socket, name, port), open: 0, idleSince: 0 }
+    const session: Session = { http2: sessionOn(http2.connect, socket, name, port), open: 0, idleSince: 0 }
     all.add(session.http2)
     session.http2.on('goaway', () => drop(host, session))
     session.http2.on('close', () => {
@@ -105,6 +106,15 @@ export function createHttp2Pool(context: () => DialContext, http1: UpstreamPool)
     })
     host.sessions.push(session)
     return lend(host, session)
+  }
+
+  function clear(): void {
+    const before = hosts
+    hosts = new Map()
+    for (const host of before.values()) {
+      host.gone = true
+      for (const session of [...host.sessions]) drop(host, session)
+    }
   }
 
   /** Null where the origin does not choose HTTP/1.1. */
@@ -143,17 +153,10 @@ export function createHttp2Pool(context: () => DialContext, http1: UpstreamPool)
         }
       }
     },
-    clear: () => {
-      const before = hosts
-      hosts = new Map()
-      for (const host of before.values()) {
-        host.gone = true
-        for (const session of [...host.sessions]) drop(host, session)
-      }
-    },
+    clear,
     close: () => {
       clearInterval(sweep)
-      hosts = new Map()
+      clear() // what is being dialled serves its exchange, and is closed then
       for (const session of all) session.destroy()
     },
   }
@@ -172,8 +175,8 @@ function capacity({ http2 }: Session): number {
   return Math.min(LIMITS.http2UpstreamStreams, http2.remoteSettings.maxConcurrentStreams ?? Number.POSITIVE_INFINITY)
 }
 
-function sessionOn(socket: TLSSocket, name: HostName, port: number): ClientHttp2Session {
-  const session = connect(`https://${name}:${port}`, { ...SESSION, createConnection: () => socket })
+function sessionOn(begin: typeof connect, socket: TLSSocket, name: HostName, port: number): ClientHttp2Session {
+  const session = begin(`https://${name}:${port}`, { ...SESSION, createConnection: () => socket })
   session.on('error', () => {}) // 'close' follows
   session.once('connect', () => session.setLocalWindowSize(CONNECTION_WINDOW_BYTES))
   return session

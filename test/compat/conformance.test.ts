@@ -7,7 +7,7 @@ import { clrkRun, makeWorkspace } from '../world/clrk.ts'
 import { createWorld } from '../world/world.ts'
 import { callerEnvironment } from './tools.ts'
 
-test('HTTP/2: every case of h2spec, strict ones included, but those where nghttp2 is lenient', async t => {
+test('HTTP/2: every case of h2spec, strict ones included', async t => {
   const { inside, workspace } = await open(t)
   const argv = ['h2spec', '--strict', '--tls', '--insecure', '--host', 'echo.example.com', '--port', '443']
   const { stdout } = await inside([...argv, '--timeout', '3', '--junit-report', 'report.xml'])
@@ -15,28 +15,8 @@ test('HTTP/2: every case of h2spec, strict ones included, but those where nghttp
   const cases = [...report.matchAll(/<testcase package="([^"]+)" classname="([^"]+)"[^>]*>(<failure>)?/g)]
   assert.equal(cases.length, 146, stdout)
   const failed = cases.flatMap(([, section, what, failure]) => (failure === undefined ? [] : [`${section} ${what}`]))
-  assert.deepEqual(
-    failed.filter(name => !LENIENT.includes(name)),
-    [],
-    stdout,
-  )
+  assert.deepEqual(failed, [], stdout)
 })
-
-/**
- * A plain node:http2 server fails the same: nghttp2 throws away what comes on a stream that is over, ignores PRIORITY
- * (which RFC 9113 §5.3 deprecates), and ends the connection where ending the stream would do.
- */
-const LENIENT: readonly string[] = [
-  'http2/5.1 closed: Sends a DATA frame after sending RST_STREAM frame',
-  'http2/5.1 closed: Sends a HEADERS frame after sending RST_STREAM frame',
-  'http2/5.1 closed: Sends a DATA frame',
-  'http2/5.1 closed: Sends a HEADERS frame',
-  'http2/5.1.1 Sends stream identifier that is numerically smaller than previous',
-  'http2/5.3.1 Sends PRIORITY frame that depend on itself',
-  'http2/6.3 Sends a PRIORITY frame with 0x0 stream identifier',
-  'http2/6.7 Sends a PING frame with ACK',
-  'http2/6.9.1 Sends multiple WINDOW_UPDATE frames increasing the flow control window to above 2^31-1 on a stream',
-]
 
 test('HTTP/1.1: what must be answered is, and what has two meanings is refused and ends the connection', async t => {
   const { world, inside } = await open(t)

@@ -110,4 +110,4 @@ export function rawPeer(socket: Socket, side: 'client' | 'server'): RawPeer {
   }
 }
 
-const PREFACE = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n')
+export const PREFACE = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n')

@@ -1,5 +1,7 @@
 /** What an origin is spoken to in, for agents with HTTP/2: HTTP/1.1 where both can and the exchange needs no more. */
 import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
+import { join } from 'node:path'
 import { test } from 'node:test'
 import { get, startHttp2Origin, startRig } from './rig.ts'
 
@@ -24,3 +26,15 @@ for (const [allowHTTP1, expected] of [
     assert.equal(sessions.length, allowHTTP1 ? 2 : 1)
   })
 }
+
+test('node:http2 is loaded for an origin that needs it, and for no agent', async () => {
+  const loads = `
+    await import('./src/proxy/requests-http2.ts')
+    await import('./src/upstream/http2-pool.ts')
+    if (process.moduleLoadList.includes('NativeModule internal/http2/core')) throw new Error('it is loaded')
+    await import('node:http2')
+    if (!process.moduleLoadList.includes('NativeModule internal/http2/core')) throw new Error('it has another name now')
+  `
+  const root = join(import.meta.dirname, '../..')
+  execFileSync(process.execPath, ['--input-type=module', '-e', loads], { cwd: root })
+})
