@@ -121,7 +121,7 @@ function createContexts(key: LeafKey): (certificate: string) => SecureContext {
 }
 
 /**
- * What is spoken with a client that offers `alpn`: HTTP/1.1 where it can, at half the cost in Node; HTTP/2 where it
+ * What is spoken with a client that offers `alpn`: HTTP/1.1 where it can, as most origins are spoken to; HTTP/2 where it
  * offers nothing else (gRPC, the AWS SDK).
  */
 export function chosenProtocol(alpn: readonly string[]): 'http/1.1' | 'h2' {
