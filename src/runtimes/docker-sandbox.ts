@@ -203,7 +203,9 @@ async function theEnd(
     const state = await stateOf(container)
     // Removed from outside. Docker says so with the same status, Podman with 0.
     if (state === 'gone') return { status: KILLED, reason: null }
-    return { status: last.status, reason: typeof state === 'object' ? state.reason : null }
+    if (state === 'unreachable') return { status: last.status, reason: null }
+    // Started again from outside: Docker may tell the status of what runs now, which is 0.
+    return { status: state.running ? last.status || KILLED : last.status, reason: state.reason }
   }
   for (const end = Date.now() + LIMITS.engineReturnMs; Date.now() < end; await sleep(ENGINE_POLL_MS)) {
     const state = await stateOf(container)
