@@ -23,6 +23,11 @@ export function isAll(text: string, table: Uint8Array): boolean {
   return text !== ''
 }
 
+/** Is it white space around a field's value (OWS, RFC 9110 §5.6.3)? */
+export function isBlank(code: number | undefined): boolean {
+  return code === 0x20 || code === 0x09
+}
+
 function table(holds: (code: number) => boolean): Uint8Array {
   return Uint8Array.from({ length: 256 }, (_, code) => (holds(code) ? 1 : 0))
 }

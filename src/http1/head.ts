@@ -8,7 +8,7 @@
  */
 import type { ErrorCode, ErrorDetails } from '../errors.ts'
 import { LIMITS } from '../limits.ts'
-import { dashed, FIELD_TEXT, isAll, TARGET, TOKEN } from './grammar.ts'
+import { dashed, FIELD_TEXT, isAll, isBlank, TARGET, TOKEN } from './grammar.ts'
 
 /** What the head says about its body. `length` in bytes. */
 export type Framing =
@@ -266,10 +266,6 @@ function lengthOf(value: string): number {
   if (!/^[0-9]{1,16}$/.test(value)) return -1
   const length = Number(value)
   return length <= Number.MAX_SAFE_INTEGER ? length : -1
-}
-
-function isBlank(code: number | undefined): boolean {
-  return code === SP || code === TAB
 }
 
 /** The errors of the two parsers, for what is refused before a head is complete. */

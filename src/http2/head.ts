@@ -4,7 +4,7 @@
  * that HTTP/1.1 could read in two ways gets any further (RFC 9113 §8.2, §10.3; T05, T26). Never throws.
  */
 import { NEVER_A_TRAILER } from '../http1/body.ts'
-import { dashed, FIELD_TEXT, TOKEN } from '../http1/grammar.ts'
+import { dashed, FIELD_TEXT, isAll, isBlank, TOKEN } from '../http1/grammar.ts'
 import type { HeadError, RequestHead, ResponseHead } from '../http1/head.ts'
 import { malformed, malformedResponse, parseRequestHead, parseResponseHead } from '../http1/head.ts'
 import { LIMITS } from '../limits.ts'
@@ -114,7 +114,7 @@ export function allowedTrailers(raw: readonly string[], refuses: (lowerName: str
   for (let at = 0; at + 1 < raw.length; at += 2) {
     const [name = '', value = ''] = [raw[at]?.toLowerCase(), raw[at + 1]]
     const twin = dashed(name)
-    const known = isAll(name, TOKEN) && name !== '' && isAll(value, FIELD_TEXT)
+    const known = isAll(name, TOKEN) && (value === '' || isAll(value, FIELD_TEXT))
     if (known && !NEVER_A_TRAILER.test(twin) && !refuses(name) && !refuses(twin)) kept.push(name, value)
   }
   return kept
@@ -129,15 +129,6 @@ export function fieldObject(fields: readonly string[]): Record<string, string | 
     object[name] = before === undefined ? value : [...(typeof before === 'string' ? [before] : before), value]
   }
   return object
-}
-
-function isBlank(code: number): boolean {
-  return code === 0x20 || code === 0x09
-}
-
-function isAll(text: string, table: Uint8Array): boolean {
-  for (let at = 0; at < text.length; at++) if (table[text.charCodeAt(at)] !== 1) return false
-  return true
 }
 
 const MAXIMUM = LIMITS.headBytes

@@ -1,5 +1,5 @@
 /** What makes a request malformed in HTTP/2 alone (RFC 9113 §8.2, §8.3); the rest is for head.ts. Lists as names and values by turns. */
-import { TOKEN } from '../http1/grammar.ts'
+import { isAll, TOKEN } from '../http1/grammar.ts'
 import { CONNECTION_SPECIFIC } from './head.ts'
 
 export function malformedRequest(fields: readonly string[]): boolean {
@@ -31,7 +31,7 @@ export function malformedTrailers(fields: readonly string[]): boolean {
 
 function malformedField(name: string, value: string): boolean {
   if (name === 'te') return value.toLowerCase() !== 'trailers'
-  return !isName(name) || CONNECTION_SPECIFIC.has(name)
+  return !isAll(name, NAME) || CONNECTION_SPECIFIC.has(name)
 }
 
 const PSEUDO: ReadonlyMap<string, number> = new Map([
@@ -43,12 +43,5 @@ const PSEUDO: ReadonlyMap<string, number> = new Map([
 const REQUIRED = 1 | 2 | 4
 const CONNECTS = 1 | 8
 const COLON = 0x3a
-
 /** A token without upper case (RFC 9113 §8.2.1): a colon in it would be the end of another name in HTTP/1.1. */
-function isName(name: string): boolean {
-  for (let at = 0; at < name.length; at++) {
-    const code = name.charCodeAt(at)
-    if (TOKEN[code] !== 1 || (code >= 0x41 && code <= 0x5a)) return false
-  }
-  return name !== ''
-}
+const NAME = TOKEN.map((is, code) => (code >= 0x41 && code <= 0x5a ? 0 : is))
