@@ -21,11 +21,14 @@ function packageAbove(directory: string): string {
   return existsSync(join(directory, 'package.json')) ? directory : packageAbove(dirname(directory))
 }
 
-/** Installed beside it lie the packages that it imports; a clone has its code in some of its directories. */
+/**
+ * Installed beside it lie the packages that it imports; a clone has its code, and the manifests that `npm run demo` applies,
+ * in some of its directories.
+ */
 const CODE =
   basename(dirname(PACKAGE)) === 'node_modules'
     ? [dirname(PACKAGE)]
-    : ['.git', '.ci', 'bench', 'dist', 'images', 'netns', 'node_modules', 'src', 'test'].map(part =>
+    : ['.git', '.ci', 'bench', 'dist', 'examples', 'images', 'netns', 'node_modules', 'src', 'test'].map(part =>
         join(PACKAGE, part),
       )
-const OWN = [PACKAGE, ...CODE, realpathSync(process.execPath)]
+const OWN = [PACKAGE, realpathSync(process.execPath)]

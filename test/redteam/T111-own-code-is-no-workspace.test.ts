@@ -21,9 +21,12 @@ test("clrk's own code is no workspace, nor is what holds it or lies in it", asyn
     assert.match(stderr, /--workspace .*clrk's own code, which root runs/)
   }
   // By the API, and for images: the worker's own look.
-  for (const workspace of [REPOSITORY, dirname(REPOSITORY), link, dirname(process.execPath), join(REPOSITORY, 'src')]) {
-    assert.throws(() => openWorkspace(workspace, [], stateOf(world)), /clrk's own code|a system directory/, workspace)
+  const parts = ['src', 'examples', 'node_modules'].map(part => join(REPOSITORY, part))
+  for (const workspace of [REPOSITORY, link, dirname(process.execPath), ...parts]) {
+    assert.throws(() => openWorkspace(workspace, [], stateOf(world)), /clrk's own code/, workspace)
   }
+  const above = dirname(REPOSITORY) // of a clone in /work that is a system directory, too
+  assert.throws(() => openWorkspace(above, [], stateOf(world)), /clrk's own code|a system directory/)
 })
 
 test('what lies on PATH in a directory of an agent is not what root runs', async t => {
