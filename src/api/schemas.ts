@@ -76,7 +76,7 @@ export function parseRequest<T>(schema: z.ZodType<T>, value: unknown): T {
 export function faultOf(error: unknown): ClrkFault {
   if (isClrkError(error)) return error.fault
   const reason = messageOf(error)
-  const { code, path = 'one of its files' } = error as NodeJS.ErrnoException
+  const { code, path = 'one of its files' } = Object(error) as NodeJS.ErrnoException
   return code !== undefined && DISK.has(code)
     ? { code: 'CLRK_STATE_UNWRITABLE', details: { file: path, reason } }
     : { code: 'CLRK_INTERNAL', details: { reason } }

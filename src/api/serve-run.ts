@@ -2,8 +2,8 @@
  * One run on an upgraded control connection, the worker's end.
  *
  * From the client: `json` RunRequest, then stdin as `data` and `eof`, `credit`, `signal`, `resize`, `stop`.
- * To the client: `json` {progress} while an image is pulled, {started: {id}} or {fault}; stdout and stderr; `exit` as soon as the agent ended;
- * `json` {record} after the streams' ends. A client that goes before that ends its sandbox.
+ * To the client: `json` {progress} while an image is pulled, {started: {id}} or {fault}; stdout and stderr; `exit` as
+ * soon as the agent ended; `json` {record} after the streams' ends. A client that goes before that ends its sandbox.
  */
 import type { Socket } from 'node:net'
 import type { StartedRun, WorkerControl } from '../worker/control.ts'

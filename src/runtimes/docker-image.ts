@@ -64,9 +64,10 @@ async function inspect({ docker, engine }: ImageSource, reference: string): Prom
 }
 
 /**
- * Podman copies the annotations of an image's manifest (OCI image-spec, annotations.md) to its containers, where crun,
- * runc, Kata and hooks obey some, as root: `run.oci.hooks.stdout` makes a file of the host, `org.systemd.property.*`
- * lifts limits. So an image has such as only describe it, or is not started. Docker hands on none.
+ * Podman copies the annotations of an image's manifest (OCI image-spec, annotations.md) into the runtime's configuration
+ * of its containers, and runtimes read some of them as root: by their code, crun's `run.oci.hooks.stdout` names a file
+ * to write, and runc's `org.systemd.property.*` sets properties of the container's unit. So an image has such as only
+ * describe it, or is not started. Docker hands on none.
  */
 async function refuseAnnotations({ docker, engine }: ImageSource, { id, reference }: ImageFacts): Promise<void> {
   const request = new Promise<{ readonly Annotations?: Readonly<Record<string, string>> | null }>((resolve, reject) => {
