@@ -111,14 +111,19 @@ export function superviseShards(options: SupervisorOptions): Supervisor {
     child.stdout?.on('data', (text: Buffer) => log('info', `shard ${shard.index}: ${text.toString().trimEnd()}`))
     child.stderr?.on('data', (text: Buffer) => log('warn', `shard ${shard.index}: ${text.toString().trimEnd()}`))
     child.on('error', error => log('error', `shard ${shard.index}: ${error.message}`))
-    child.on('message', message => receive(shard, message as ToWorker))
+    child.on('message', message => {
+      if (shard.child === child) receive(shard, message as ToWorker)
+    })
     child.on('exit', (code, signal) => died(shard, child, code, signal))
     send(shard, { type: 'start', shard: shard.index, roots: options.roots })
   }
 
   function died(shard: Shard, child: ChildProcess, code: number | null, signal: string | null): void {
     if (shard.child !== child) return
+    // What ended is bwrap: the shard in it may still be there and speak, killed in the moment before it would end with it.
+    if (child.connected) child.disconnect()
     closeDescriptor(shard.channel)
+    shard.channel = -1
     shard.child = null
     shard.leafKey = null
     shard.pid = null
